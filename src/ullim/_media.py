@@ -1,0 +1,318 @@
+"""From a source to decoded samples: files are opened here, and libsndfile and FFmpeg called.
+
+libsndfile (soundfile) reads the common formats, FFmpeg (PyAV) those that libsndfile does not. Both
+give blocks of float32 ``(frames, channels)`` in [-1, 1] and read on until the file ends,
+whatever length its header claims.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from io import BytesIO, RawIOBase
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, TypeAlias, cast
+
+import numpy as np
+
+from ullim.errors import AudioError, MissingExtraError, UllimError
+from ullim.types import FloatArray
+
+_BLOCK_VALUES = 1 << 18
+
+Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
+
+Check = Callable[[int, int], None]
+"""Called with channels and sampling rate before a decoder allocates for them; raises AudioError."""
+
+
+def name_of(source: Source) -> str:
+    """Return how messages call a source."""
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return "<bytes>"
+    if not hasattr(source, "read"):
+        raise TypeError(
+            f"source is {type(source).__name__}; a path, bytes or a binary file is allowed: "
+            "for an array of samples, use check_samples"
+        )
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) and name else "<file object>"
+
+
+def opened(source: Source, name: str, max_bytes: int, stack: ExitStack) -> BinaryIO:
+    """Return a seekable file of at most ``max_bytes``."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        check_bytes(len(source), name, max_bytes)
+        return BytesIO(source)
+    if isinstance(source, str | os.PathLike):
+        file = stack.enter_context(_opened_path(Path(source), name, max_bytes))
+    else:
+        file = source
+    try:
+        if file.seekable():
+            return file
+    except AttributeError:
+        pass
+    # The stack closes it.
+    spool = tempfile.SpooledTemporaryFile(max_size=64 * 1024**2)  # noqa: SIM115
+    stack.callback(spool.close)
+    size_bytes = 0
+    while part := file.read(1 << 20):
+        size_bytes += len(part)
+        check_bytes(size_bytes, name, max_bytes)
+        spool.write(part)
+    return cast(BinaryIO, spool)
+
+
+def _opened_path(path: Path, name: str, max_bytes: int) -> BinaryIO:
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError
+        if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+            raise AudioError(
+                f"{name}: is a device; a file is allowed: record it to a file first",
+                code="not_audio",
+            )
+        check_bytes(status.st_size, name, max_bytes)
+        return path.open("rb")
+    except IsADirectoryError as error:
+        raise AudioError(
+            f"{name}: is a folder; one recording is allowed: give the files in it one by one",
+            code="is_directory",
+        ) from error
+    except PermissionError as error:
+        raise AudioError(
+            f"{name}: may not be read by this user; a readable file is needed: change its "
+            "permissions",
+            code="permission",
+        ) from error
+    # ValueError: a name with a zero byte.
+    except (OSError, ValueError) as error:
+        raise AudioError(
+            f"{name}: no such file can be opened; an existing file is needed: check the path, "
+            f"which is taken from {Path.cwd()} unless absolute",
+            code="not_found",
+        ) from error
+
+
+def check_bytes(size_bytes: int, name: str, max_bytes: int) -> None:
+    """Refuse a file that is larger than allowed."""
+    if size_bytes > max_bytes:
+        raise AudioError(
+            f"{name}: has more than {max_bytes} bytes, the most allowed: cut it into "
+            "parts, or compress it as FLAC",
+            code="too_large",
+        )
+
+
+class View(RawIOBase):
+    """A file without its first bytes, and with a few replaced, for decoders that stumble there."""
+
+    def __init__(self, file: BinaryIO, offset: int, patch: tuple[int, bytes] | None) -> None:
+        super().__init__()
+        self._file, self._offset = file, offset
+        self._at, self._patch = patch or (0, b"")
+        file.seek(offset)
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill ``buffer``; return how many bytes there were."""
+        first = self.tell()
+        data = bytearray(self._file.read(len(buffer)))
+        for position, byte in enumerate(self._patch, self._at - first):
+            if 0 <= position < len(data):
+                data[position] = byte
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
+        """Go to ``position``, counted after what is left out."""
+        if whence == os.SEEK_SET:
+            position = max(0, position) + self._offset
+        return max(0, self._file.seek(position, whence) - self._offset)
+
+    def tell(self) -> int:
+        """Return the position, counted after what is left out."""
+        return max(0, self._file.tell() - self._offset)
+
+
+class Decoder(Protocol):
+    """A recording opened for decoding once, front to back."""
+
+    sampling_rate: int
+
+    def skip_to(self, frame: int) -> int:
+        """Go to ``frame`` where that is cheap and exact; return where decoding will start."""
+
+    def blocks(self) -> Iterator[FloatArray]:
+        """Yield blocks ``(frames, channels)``."""
+
+    def close(self) -> None:
+        """Release what the decoder holds, not the file below it."""
+
+
+@contextmanager
+def decoder_errors(name: str, kind: str) -> Iterator[None]:
+    """Turn whatever a decoder raises about hostile bytes into an :class:`AudioError`."""
+    try:
+        yield
+    except (UllimError, MemoryError):
+        raise
+    # Decoders wrap C libraries: damaged input reaches Python as LibsndfileError, FFmpegError,
+    # ValueError, OverflowError, UnicodeDecodeError and more, none of them documented.
+    except Exception as error:
+        reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or error
+        raise AudioError(
+            f"{name}: the {kind} data is damaged or cut ({str(reason).strip('. ')}); "
+            "a whole recording is needed: copy or export it again",
+            code="truncated",
+        ) from error
+
+
+class SoundFileDecoder:
+    """libsndfile: PCM, FLAC, Vorbis, Opus, MP3."""
+
+    def __init__(self, file: BinaryIO, check: Check) -> None:
+        self._file = _sound_file_class()(file)
+        self.sampling_rate: int = self._file.samplerate
+        self._channels: int = self._file.channels
+        try:
+            check(self._channels, self.sampling_rate)
+        except AudioError:
+            self.close()
+            raise
+
+    def skip_to(self, frame: int) -> int:
+        """Go to ``frame`` in PCM and FLAC; lossy codecs can not be entered at an exact sample."""
+        is_exact = self._file.subtype.split("_")[0] in ("PCM", "FLOAT", "DOUBLE", "ULAW", "ALAW")
+        if is_exact and self._file.format != "OGG" and 0 < frame < self._file.frames:
+            return int(self._file.seek(frame))
+        return 0
+
+    def blocks(self) -> Iterator[FloatArray]:
+        """Yield blocks ``(frames, channels)``."""
+        frames = max(1, _BLOCK_VALUES // self._channels)
+        while True:
+            block = np.empty((frames, self._channels), np.float32)
+            count = self._file.buffer_read_into(block, dtype="float32")
+            if count <= 0:
+                return
+            yield block[:count]
+
+    def close(self) -> None:
+        """Release libsndfile's handle."""
+        self._file.close()
+
+
+def _sound_file_class() -> Any:
+    import soundfile  # its shared library takes 30 ms to load
+
+    class ForwardFile(soundfile.SoundFile):  # type: ignore[misc]
+        # soundfile seeks to where it already is after every read of a seekable file. In MP3 that
+        # restarts the decoder without its bit reservoir, and each block begins with an error.
+        def seekable(self) -> bool:
+            return False
+
+    return ForwardFile
+
+
+class MediaDecoder:
+    """FFmpeg: WebM, MP4, AAC, AMR, WMA and the rest."""
+
+    def __init__(self, file: BinaryIO, check: Check, *, demuxer: str, name: str, kind: str) -> None:
+        try:
+            import av
+        except ImportError as error:
+            raise MissingExtraError(f"reading {name} ({kind})", extra="media") from error
+        self._name = name
+        # A named demuxer: probing could pick one that opens other files (playlists, concat).
+        self._container: Any = av.open(file, mode="r", format=demuxer, metadata_errors="ignore")
+        try:
+            if not self._container.streams.audio:
+                raise AudioError(
+                    f"{name}: the {kind} file has no audio track; give a recording with sound",
+                    code="not_audio",
+                )
+            stream = self._container.streams.audio[0]
+            context = stream.codec_context
+            if context.sample_rate and context.layout.nb_channels:
+                check(context.layout.nb_channels, context.sample_rate)
+            self._frames = self._container.decode(stream)
+            # AAC declares half its rate in the header; only a decoded frame tells the truth.
+            self._first = next(self._frames, None)
+            self.sampling_rate: int = context.sample_rate
+            if self._first is not None:
+                self.sampling_rate = self._first.sample_rate
+                check(self._first.layout.nb_channels, self.sampling_rate)
+        except BaseException:
+            self.close()
+            raise
+
+    def skip_to(self, frame: int) -> int:
+        """Return 0: compressed streams are decoded from their start."""
+        return 0
+
+    def blocks(self) -> Iterator[FloatArray]:
+        """Yield blocks ``(frames, channels)``."""
+        frame, values = self._first, 0
+        parts: list[FloatArray] = []
+        while frame is not None:
+            if frame.sample_rate != self.sampling_rate:
+                raise AudioError(
+                    f"{self._name}: the sampling rate changes within the recording, from "
+                    f"{self.sampling_rate} to {frame.sample_rate} Hz; one rate is allowed: "
+                    "convert it to WAV first",
+                    code="unsupported_rate",
+                )
+            part = _to_float(frame)
+            if parts and part.shape[1] != parts[0].shape[1]:
+                yield np.concatenate(parts)
+                parts, values = [], 0
+            parts.append(part)
+            values += part.size
+            # A hostile header can make every frame one sample: joined, they cost little each.
+            if values >= _BLOCK_VALUES:
+                yield np.concatenate(parts)
+                parts, values = [], 0
+            frame = next(self._frames, None)
+        if parts:
+            yield np.concatenate(parts)
+
+    def close(self) -> None:
+        """Release FFmpeg's handles."""
+        with suppress(Exception):
+            self._container.close()
+
+
+def _to_float(frame: Any) -> FloatArray:
+    values: np.ndarray[Any, np.dtype[Any]] = frame.to_ndarray()
+    channels = frame.layout.nb_channels
+    values = values.T if frame.format.is_planar else values.reshape(-1, channels)
+    return scaled(values)
+
+
+def scaled(values: np.ndarray[Any, np.dtype[Any]]) -> FloatArray:
+    """Return floats as float32, and integers scaled so that full scale is 1.
+
+    >>> scaled(np.array([-32768, 16384], np.int16)).tolist()
+    [-1.0, 0.5]
+    """
+    if values.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return values.astype(np.float32, copy=False)
+    half = float(2 ** (8 * values.dtype.itemsize - 1))
+    centre = half if values.dtype.kind == "u" else 0.0
+    return ((values.astype(np.float64) - centre) / half).astype(np.float32)

@@ -1,0 +1,59 @@
+"""The ``ullim`` command: one file per verb, each importing what it needs only when it is used."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from ullim.cli import corpora, models, predict, recipes, run, train
+from ullim.cli.console import complain
+from ullim.errors import UllimError
+
+app = typer.Typer(
+    name="ullim",
+    help="Speech emotion recognition: predict, train, reproduce, serve.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("predict")(predict.predict)
+app.command("run")(run.run)
+app.command("train")(train.train)
+app.add_typer(models.app, name="models")
+app.add_typer(recipes.app, name="recipes")
+app.add_typer(corpora.app, name="corpora")
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    debug: bool = typer.Option(False, "--debug", help="Show tracebacks of ullim's own errors."),
+    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+) -> None:
+    """Speech emotion recognition: predict, train, reproduce, serve."""
+
+
+def main() -> None:
+    """Run the command line and exit: 0 all fine, 1 some file failed, 2 wrong usage or input."""
+    if "--version" in sys.argv[1:2]:
+        from ullim import __version__
+
+        sys.stdout.write(f"ullim {__version__}\n")
+        return
+    try:
+        app()
+    except UllimError as error:
+        if "--debug" in sys.argv:
+            raise
+        complain(str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        complain("stopped")
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has had enough, as `head` does; the interpreter would complain
+        # once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,133 @@
+"""``ullim run``: a recipe under a protocol."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ullim.cli.console import StageProgress, note, print_table
+from ullim.errors import MissingExtraError, RecipeError
+
+Recipe = Annotated[str, typer.Argument(help="A name of `ullim recipes list`, or a YAML file.")]
+Corpus = Annotated[
+    list[str] | None, typer.Option("--corpus", "-c", help="NAME=PATH; once for each corpus.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="dotted.key=value over the recipe, e.g. training.epochs=5."),
+]
+Profile = Annotated[str, typer.Option(help="Profile of the recipe: full or cpu.")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Folds fitted at the same time.")]
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read ``0``, ``0,1,2`` or ``0-4``.
+
+    >>> parse_seeds("0-2,7")
+    [0, 1, 2, 7]
+    """
+    seeds: list[int] = []
+    try:
+        for part in text.split(","):
+            first, dash, last = part.partition("-")
+            seeds.extend(range(int(first), int(last) + 1) if dash else [int(first)])
+    except ValueError:
+        seeds = []
+    if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
+        raise RecipeError(
+            f"--seeds takes different whole numbers such as 0, 0,1,2 or 0-4, and was given "
+            f"{text!r}",
+            code="bad_seeds",
+        )
+    return seeds
+
+
+def require_training() -> None:
+    """Raise the error that names the pip line where training cannot be imported."""
+    try:
+        import joblib  # noqa: F401
+        import lightning  # noqa: F401
+        import pandas  # noqa: F401
+        import sklearn  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("training", extra="train") from error
+
+
+def run(
+    recipe: Recipe,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            "--protocol",
+            "-p",
+            help="emobox, leave-one-speaker-out, speaker-kfold, random or leave-one-corpus-out.",
+        ),
+    ],
+    corpus: Corpus = None,
+    seeds: Annotated[str, typer.Option(help="One number, a list 0,1,2 or a range 0-4.")] = "0",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Run folder; RECIPE_PROTOCOL by default.")
+    ] = None,
+    overrides: Overrides = None,
+    profile: Profile = "full",
+    jobs: Jobs = 1,
+) -> None:
+    """Train and test a recipe under a protocol; a stopped run goes on when typed again."""
+    numbers = parse_seeds(seeds)
+    require_training()
+    from ullim.recipes import runner
+    from ullim.recipes.schema import load_recipe
+
+    resolved = load_recipe(recipe, overrides=overrides or (), profile=profile)
+    folder = out or Path("runs") / f"{resolved.name}_{protocol}"
+    with StageProgress() as progress:
+        metrics = runner.run(
+            resolved,
+            corpora=corpus or (),
+            protocol=protocol,
+            seeds=numbers,
+            out=folder,
+            command=shlex.join(["ullim", *sys.argv[1:]]),
+            profile=profile,
+            jobs=jobs,
+            report=progress,
+        )
+    print_metrics(metrics)
+    note(f"written to {folder}")
+
+
+def print_metrics(metrics: dict[str, Any]) -> None:
+    """Write one line per corpus, and what a reader must know beside it."""
+
+    def interval(figure: dict[str, float]) -> str:
+        return f"{figure['value']:.1%} [{figure['low']:.1%}, {figure['high']:.1%}]"
+
+    rows = []
+    for corpus, figures in metrics["corpora"].items():
+        rows.append(
+            (
+                corpus,
+                figures["n"],
+                figures["n_speakers"],
+                interval(figures["unweighted_average_recall"]),
+                interval(figures["weighted_accuracy"]),
+                interval(figures["macro_f1"]),
+                f"{figures['expected_calibration_error']:.3f}",
+                f"{figures['baselines']['majority_weighted_accuracy']:.1%}",
+            )
+        )
+        for remark in figures["notes"]:
+            note(f"{corpus}: {remark}")
+    columns = ("corpus", "n", "speakers", "UA", "WA", "macro-F1", "ECE", "majority WA")
+    print_table("95 % intervals over speakers", columns, rows)
+    leakage = metrics["leakage"]
+    note(
+        f"leakage: {len(leakage['speakers_on_both_sides'])} speakers on both sides; "
+        f"{leakage['share_of_test_rows_with_trained_sentence']:.0%} of tested rows say a trained "
+        f"sentence; {len(leakage['test_rows_with_trained_recording'])} are trained recordings"
+    )

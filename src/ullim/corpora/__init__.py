@@ -1,0 +1,90 @@
+"""Corpora: each module turns one owner's layout into a table of utterances."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from ullim.errors import CorpusError
+from ullim.types import Utterance, Vote
+
+ACTOR = "actor"
+"""Rater of an acted corpus: the label is what the speaker was asked to act."""
+
+
+class Corpus(ABC):
+    """One corpus in the layout its owner publishes.
+
+    A subclass states the facts below and writes ``_scan``.
+
+    Attributes:
+        name: Registry name.
+        title: Name in the literature.
+        languages: BCP 47 codes.
+        labels: Canonical labels the corpus offers.
+        licence: Licence as the owner states it.
+        citation: How to cite it.
+        homepage: Where its owner publishes it.
+        expected_counts: Utterances per label in the complete corpus.
+        expected_speakers: Speakers in the complete corpus.
+        known_defects: What a user must know before trusting a figure on it.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    languages: ClassVar[tuple[str, ...]]
+    labels: ClassVar[tuple[str, ...]]
+    licence: ClassVar[str]
+    citation: ClassVar[str]
+    homepage: ClassVar[str]
+    expected_counts: ClassVar[dict[str, int]]
+    expected_speakers: ClassVar[int]
+    known_defects: ClassVar[tuple[str, ...]] = ()
+    layout: ClassVar[str]
+
+    @abstractmethod
+    def _scan(self, path: Path) -> Iterable[Utterance]: ...
+
+    def load(self, path: str | Path) -> list[Utterance]:
+        """Return the utterances found under a folder, sorted by id.
+
+        Args:
+            path: The folder the owner's archive unpacks to.
+
+        Raises:
+            CorpusError: There is no such folder, or nothing of this corpus in it.
+        """
+        path = Path(path).expanduser()
+        if not path.is_dir():
+            raise CorpusError(
+                f"{self.title}: {path} is not a folder; give the folder that holds {self.layout} "
+                f"(get the corpus from {self.homepage})",
+                code="not_found",
+            )
+        utterances = sorted(self._scan(path), key=lambda utterance: utterance.id)
+        if not utterances:
+            raise CorpusError(
+                f"{self.title}: nothing under {path} is laid out as {self.layout}; "
+                f"give the folder the owner's archive unpacks to ({self.homepage})",
+                code="empty",
+            )
+        repeated = [i for i, n in Counter(u.id for u in utterances).items() if n > 1]
+        if repeated:
+            raise CorpusError(
+                f"{self.title}: the same recording lies twice under {path}: "
+                f"{', '.join(repeated[:5])}; keep one copy",
+                code="repeated",
+            )
+        return utterances
+
+
+def acted(label: str) -> tuple[Vote, ...]:
+    """Return the one vote of an acted utterance.
+
+    >>> acted("anger")[0].label
+    'anger'
+    """
+    return (Vote(ACTOR, label),)

@@ -1,0 +1,92 @@
+"""Named, versioned features: frozen parameter sets whose ``extract`` does the work."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from ullim.errors import FeatureError
+from ullim.types import FloatArray
+
+
+class Feature(BaseModel, ABC):
+    """A frame-wise feature of a mono signal.
+
+    Every field changes the numbers, so the fields are the identity; ``version`` changes whenever
+    the same fields would give other numbers than before.
+
+    Attributes:
+        name: Registry name.
+        sampling_rate: Rate the signal must have, in Hz.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: ClassVar[str]
+
+    name: str
+    sampling_rate: int = Field(16_000, ge=4_000, le=192_000)
+
+    @property
+    @abstractmethod
+    def n_features(self) -> int:
+        """Values per frame."""
+
+    @property
+    @abstractmethod
+    def hop_s(self) -> float:
+        """Seconds from one frame to the next."""
+
+    @property
+    @abstractmethod
+    def min_samples(self) -> int:
+        """Shortest signal the feature is defined for, in samples."""
+
+    @abstractmethod
+    def _extract(self, signal: FloatArray) -> FloatArray: ...
+
+    def extract(self, signal: FloatArray) -> FloatArray:
+        """Compute the feature.
+
+        Args:
+            signal: Mono samples at ``sampling_rate``, shape (samples,), nominally in [-1, 1].
+
+        Returns:
+            float32 array of shape (frames, features).
+
+        Raises:
+            FeatureError: The signal is not one-dimensional, too short, or not finite.
+        """
+        signal = np.asarray(signal, dtype=np.float32)
+        if signal.ndim != 1:
+            raise FeatureError(
+                f"{self.name} takes one channel, shape (samples,), and was given shape "
+                f"{signal.shape}; ullim.audio.read mixes to mono",
+                code="bad_shape",
+            )
+        if signal.size < self.min_samples:
+            raise FeatureError(
+                f"{self.name} needs at least {self.min_samples} samples "
+                f"({self.min_samples / self.sampling_rate:.3f} s) and was given {signal.size}",
+                code="too_short",
+            )
+        if not np.isfinite(signal).all():
+            raise FeatureError(
+                f"{self.name} was given NaN or infinite samples; ullim.audio.read refuses those",
+                code="not_finite",
+            )
+        return self._extract(signal)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what makes two results equal: name, version and parameters.
+
+        This is what a bundle stores and a cache keys by.
+        """
+        return {
+            "name": self.name,
+            "version": self.version,
+            "parameters": self.model_dump(exclude={"name"}),
+        }

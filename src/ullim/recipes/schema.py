@@ -1,0 +1,276 @@
+"""What a recipe may say. Defaults are written here and in the parts' own classes, nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ullim import registry
+from ullim.decision import Decision
+from ullim.errors import RecipeError
+from ullim.evaluation.protocols import Protocol
+from ullim.training.options import Training
+from ullim.types import LABELS, NO_SPEECH
+from ullim.window import Window
+
+if TYPE_CHECKING:
+    from ullim.augment import Augmentation
+    from ullim.features import Feature
+    from ullim.models import Model
+
+    AnyFeature = Feature
+    AnyAugmentation = Augmentation
+    AnyModel = Model
+else:
+
+    def _one_of(kind: registry.Kind) -> Any:
+        known = tuple(registry.components(kind).values())
+        if len(known) == 1:
+            return known[0]
+        union = known[0]
+        for other in known[1:]:
+            union = union | other
+        return Annotated[union, Field(discriminator="name")]
+
+    AnyFeature = _one_of("features")
+    AnyAugmentation = _one_of("augment")
+    AnyModel = _one_of("models")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CorpusPart(_Part):
+    """One corpus a recipe is trained and tested on.
+
+    Attributes:
+        name: Registry name.
+        groups: Only utterances of these groups; None for all.
+        test_groups: Only these groups are tested on, the others only trained on; None for all.
+        drop_labels: Canonical labels whose utterances are left out.
+    """
+
+    name: str
+    groups: tuple[str, ...] | None = None
+    test_groups: tuple[str, ...] | None = None
+    drop_labels: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> CorpusPart:
+        known = registry.components("corpora")
+        if self.name not in known:
+            raise ValueError(f"no corpus is called {self.name!r}; there are: {', '.join(known)}")
+        return self
+
+
+class Task(_Part):
+    """Which emotions, heard where.
+
+    Attributes:
+        labels: The classes, in the order of every score vector.
+        label_map: Canonical labels that count as another, for example ``calm: neutral``.
+        corpora: Where the utterances come from.
+    """
+
+    labels: tuple[str, ...] = Field(min_length=2)
+    label_map: dict[str, str] = Field(default_factory=dict)
+    corpora: tuple[CorpusPart, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Task:
+        named = [*self.labels, *self.label_map, *self.label_map.values()]
+        unknown = sorted(set(named) - {*LABELS, NO_SPEECH})
+        if unknown:
+            raise ValueError(f"unknown labels {unknown}; there are: {', '.join([*LABELS, NO_SPEECH])}")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"labels repeat: {', '.join(self.labels)}")
+        stray = sorted(set(self.label_map.values()) - set(self.labels))
+        if stray:
+            raise ValueError(f"label_map leads to {stray}, which are not among the labels")
+        return self
+
+
+class Reported(_Part):
+    """A figure somebody published for this system.
+
+    Attributes:
+        metric: Its name.
+        value: In percent.
+        protocol: As the source words it.
+        source: Where it stands.
+    """
+
+    metric: str
+    value: float
+    protocol: str
+    source: str
+
+
+class Measured(_Part):
+    """A figure of ours and the command that reproduces it."""
+
+    corpus: str
+    protocol: str
+    metric: Literal["unweighted_average_recall"] = "unweighted_average_recall"
+    value: float
+    tolerance: float = Field(2.0, gt=0.0)
+    run: str
+    command: str
+
+
+class Recipe(_Part):
+    """One system, whole.
+
+    Attributes:
+        name: The file's name without its suffix.
+        title: One line.
+        description: What it is and where it comes from.
+        tags: Families it belongs to.
+        status: Whether its figures were measured on its own corpus.
+        task: Labels and corpora.
+        feature: What the model sees.
+        augmentation: Changes of the waveform, applied in order to make each augmented view.
+        views: Augmented views of each training clip, made once.
+        model: The network.
+        training: How it is fitted.
+        window: How clips are cut.
+        decision: How windows become an answer.
+        protocols: Those it is meant to be run under; ``ullim run --protocol`` picks one.
+        profiles: Overrides by name, dotted keys to values; ``full`` is the recipe as it stands.
+        reported: Published figures.
+        measured: Ours.
+    """
+
+    name: str
+    title: str
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    status: Literal["measured", "method-only", "needs-weights"] = "measured"
+    task: Task
+    feature: AnyFeature
+    augmentation: tuple[AnyAugmentation, ...] = ()
+    views: int = Field(0, ge=0)
+    model: AnyModel
+    training: Training = Training()
+    window: Window = Window()
+    decision: Decision = Decision()
+    protocols: tuple[Protocol, ...] = Field(min_length=1)
+    profiles: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    reported: tuple[Reported, ...] = ()
+    measured: tuple[Measured, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Recipe:
+        if self.views and not self.augmentation:
+            raise ValueError(f"views is {self.views} but no augmentation is named to make them")
+        return self
+
+    def to_yaml(self) -> str:
+        """Return the recipe with every default written out."""
+        plain = self.model_dump(mode="json")
+        return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
+
+
+def recipe_paths() -> dict[str, Path]:
+    """Return the recipes that come with ullim, by name."""
+    folder = Path(str(files("ullim.recipes")))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_recipe(
+    source: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    profile: str | None = None,
+) -> Recipe:
+    """Read a recipe by name or path.
+
+    Args:
+        source: A name of ``ullim recipes list``, or the path of a YAML file.
+        overrides: ``dotted.key=value`` texts; the value is read as YAML.
+        profile: Name of an entry of ``profiles`` to apply first; None or ``full`` for none.
+
+    Raises:
+        RecipeError: There is no such recipe, or it is wrong; all that is wrong is told at once,
+            each with its path in the file.
+    """
+    known = recipe_paths()
+    path = known.get(str(source), Path(source))
+    if not path.is_file():
+        raise RecipeError(
+            f"no recipe {str(source)!r}: give a YAML file or one of {', '.join(known)}",
+            code="not_found",
+        )
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not readable YAML: {error}", code="not_yaml") from error
+    if not isinstance(data, dict):
+        raise RecipeError(f"{path} holds no mapping of recipe fields", code="not_yaml")
+    data.setdefault("name", path.stem)
+    if profile is not None and profile != "full":
+        profiles = data.get("profiles") or {}
+        if profile not in profiles:
+            raise RecipeError(
+                f"{path.name} has no profile {profile!r}; there are: "
+                f"{', '.join(['full', *profiles])}",
+                code="unknown_profile",
+            )
+        for key, value in profiles[profile].items():
+            _set(data, key, value)
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key:
+            raise RecipeError(
+                f"--set takes dotted.key=value and was given {override!r}", code="bad_override"
+            )
+        try:
+            _set(data, key, yaml.safe_load(value))
+        except yaml.YAMLError as error:
+            raise RecipeError(
+                f"--set {key}: {value!r} is not a YAML value", code="bad_override"
+            ) from error
+    return parse_recipe(data, str(path))
+
+
+def parse_recipe(data: Mapping[str, Any], where: str) -> Recipe:
+    """Check recipe fields.
+
+    Raises:
+        RecipeError: Something is wrong; ``where`` names the source in the message.
+    """
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        problems = "\n".join(
+            f"  {'.'.join(str(part) for part in problem['loc']) or '(top)'}: "
+            f"{problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors()
+        )
+        raise RecipeError(
+            f"{where} has {error.error_count()} mistake(s):\n{problems}", code="invalid"
+        ) from error
+
+
+def _set(data: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    node: Any = data
+    for part in parents:
+        if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+            continue
+        if not isinstance(node, dict):
+            raise RecipeError(f"--set {key}: {part!r} lies inside a value", code="bad_override")
+        node = node.setdefault(part, {})
+    if isinstance(node, list) and last.isdigit() and int(last) < len(node):
+        node[int(last)] = value
+    elif isinstance(node, dict):
+        node[last] = value
+    else:
+        raise RecipeError(f"--set {key}: {last!r} lies inside a value", code="bad_override")

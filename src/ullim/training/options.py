@@ -1,0 +1,69 @@
+"""What a recipe may say about training; the only place a default of it is written."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SpecAugment(_Options):
+    """Masking and filtering of a feature map during training.
+
+    Attributes:
+        time_masks: Stretches hidden in each clip.
+        max_time_frames: Longest of them.
+        band_masks: Runs of bands hidden in each clip.
+        max_bands: Widest of them.
+        filter_db: Largest gain, up or down, of a random smooth filter over the bands; it stands
+            for unknown microphones and rooms.
+
+    Reference: Park et al., SpecAugment, Interspeech 2019. Nam, Kim & Park, FilterAugment,
+    ICASSP 2022.
+    Differs: hidden values become the clip's mean, since the features are decibels and 0 is loud.
+    """
+
+    time_masks: int = Field(2, ge=0)
+    max_time_frames: int = Field(30, ge=1)
+    band_masks: int = Field(2, ge=0)
+    max_bands: int = Field(8, ge=1)
+    filter_db: float = Field(6.0, ge=0.0)
+
+
+class Training(_Options):
+    """How a network is fitted.
+
+    Attributes:
+        epochs: Most passes over the training speakers.
+        batch_size: Clips per step.
+        learning_rate: Peak of the one-cycle schedule.
+        weight_decay: Of AdamW.
+        mixup: Both parameters of the Beta distribution clips are mixed by; 0 mixes none.
+        label_smoothing: Share of the target spread over the classes the corpus offers.
+        class_weights: ``balanced`` weighs classes by the inverse of their share.
+        spec_augment: Masking of the feature map; None for none.
+        average_decay: Of the moving average of the weights that is validated and kept; 0 for none.
+        validation_share: Share of the training speakers held out for early stopping and
+            calibration.
+        patience: Epochs without a better validation before stopping.
+        members: Networks whose mean probability is the answer; each has other validation speakers.
+
+    Reference: Zhang et al., mixup, ICLR 2018. Smith & Topin, super-convergence (one-cycle), 2018.
+    """
+
+    epochs: int = Field(50, ge=1)
+    batch_size: int = Field(32, ge=2)
+    learning_rate: float = Field(3e-3, gt=0.0)
+    weight_decay: float = Field(1e-2, ge=0.0)
+    mixup: float = Field(0.3, ge=0.0)
+    label_smoothing: float = Field(0.1, ge=0.0, lt=1.0)
+    class_weights: Literal["balanced", "none"] = "balanced"
+    spec_augment: SpecAugment | None = SpecAugment()
+    average_decay: float = Field(0.99, ge=0.0, lt=1.0)
+    validation_share: float = Field(0.15, gt=0.0, lt=1.0)
+    patience: int = Field(20, ge=1)
+    members: int = Field(1, ge=1)

@@ -1,0 +1,129 @@
+"""Fixtures shared by all tests: seeded chance, synthetic speech, toy corpora, real corpora."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ullim.types import FloatArray
+
+SpeechMaker = Callable[..., FloatArray]
+ToyCorpus = Callable[[str], Path]
+
+# One short clip for every file of a toy corpus: the tables are read from names, not from sound.
+_CLIP_S = 0.4
+_RAVDESS_ACTORS = ("01", "02", "07")
+_EMODB_SPEAKERS = ("03", "08", "10")
+_EMOTIONTTS_SPEAKERS = {
+    "plain-to-emotional": ("ema", "emf"),
+    "emotional-to-emotional": ("nea", "nek"),
+}
+
+
+def speech(
+    duration_s: float = 1.0,
+    sampling_rate: int = 16_000,
+    *,
+    f0_hz: float = 140.0,
+    tilt: float = 1.0,
+    seed: int = 0,
+) -> FloatArray:
+    """Return a harmonic stack with a moving F0 under a syllable envelope, and a little noise."""
+    generator = np.random.default_rng(seed)
+    t = np.arange(round(duration_s * sampling_rate)) / sampling_rate
+    moving_hz = f0_hz * (1 + 0.15 * np.sin(2 * np.pi * 0.8 * t + generator.uniform(0, 6)))
+    phase = 2 * np.pi * np.cumsum(moving_hz) / sampling_rate
+    top = int(0.45 * sampling_rate / (1.15 * f0_hz))
+    voiced = sum(np.sin(k * phase) / k**tilt for k in range(1, min(top, 30) + 1))
+    syllables = np.clip(np.sin(2 * np.pi * 4 * t + generator.uniform(0, 6)), 0, None) + 0.05
+    breath = 0.01 * generator.standard_normal(len(t))
+    signal = 0.1 * voiced * syllables + breath
+    return np.asarray(signal, dtype=np.float32)
+
+
+@pytest.fixture
+def generator() -> np.random.Generator:
+    """A generator that starts alike in every test."""
+    return np.random.default_rng(20_240_501)
+
+
+@pytest.fixture(scope="session")
+def make_speech() -> SpeechMaker:
+    """The maker of speech-like signals: ``make_speech(duration_s, sampling_rate, f0_hz=...)``."""
+    return speech
+
+
+@pytest.fixture(scope="session")
+def corpora_root() -> Path:
+    """The folder of real corpora; tests that take it are marked ``corpora``."""
+    named = os.environ.get("ULLIM_CORPORA")
+    if not named:
+        pytest.skip("ULLIM_CORPORA is unset: name the folder that holds ravdess/, emodb/, ...")
+    root = Path(named)
+    if not root.is_dir():
+        pytest.skip(f"ULLIM_CORPORA names {root}, which is not a folder")
+    return root
+
+
+@pytest.fixture
+def toy_corpus(tmp_path: Path) -> ToyCorpus:
+    """Builds a small tree in the exact layout of a corpus: ``toy_corpus("ravdess")``."""
+
+    def build(name: str) -> Path:
+        root = tmp_path / name
+        _BUILDERS[name](root)
+        return root
+
+    return build
+
+
+def _write(file: Path, sampling_rate: int, *, channels: int = 1, seed: int = 0) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    clip = speech(_CLIP_S, sampling_rate, seed=seed)
+    soundfile.write(file, np.stack([clip] * channels, axis=1), sampling_rate, subtype="PCM_16")
+
+
+def _ravdess(root: Path) -> None:
+    for actor in _RAVDESS_ACTORS:
+        for emotion in range(1, 9):
+            for intensity in (1, 2)[: 1 if emotion == 1 else 2]:
+                name = f"03-01-{emotion:02}-{intensity:02}-01-01-{actor}.wav"
+                # Some files of the original are stereo.
+                channels = 2 if (actor, emotion) == ("01", 2) else 1
+                _write(root / f"Actor_{actor}" / name, 48_000, channels=channels, seed=emotion)
+    # What lies beside speech in the owner's archives and is not this corpus.
+    _write(root / "Actor_01" / "03-02-03-01-01-01-01.wav", 48_000)
+    _write(root / "Actor_01" / "notes.wav", 48_000)
+
+
+def _emodb(root: Path) -> None:
+    for speaker in _EMODB_SPEAKERS:
+        for number, letter in enumerate("WLEAFTN"):
+            _write(root / "wav" / f"{speaker}a01{letter}a.wav", 16_000, seed=number)
+    _write(root / "wav" / "03b10Wc.wav", 16_000)
+    _write(root / "wav" / "99a01Wa.wav", 16_000)  # no such speaker
+
+
+def _emotiontts_ko(root: Path) -> None:
+    for half, speakers in _EMOTIONTTS_SPEAKERS.items():
+        for speaker in speakers:
+            for emotion in range(4):
+                for sentence in (1, 2):
+                    stem = f"{speaker}00{emotion}{sentence:02}"
+                    _write(root / half / speaker / "wav" / f"{stem}.wav", 22_050, seed=emotion)
+                    script = root / half / speaker / "script" / f"{stem}.txt"
+                    script.parent.mkdir(parents=True, exist_ok=True)
+                    # The owner's scripts begin with a byte order mark.
+                    script.write_text(f"문장 {sentence}입니다.\n", encoding="utf-8-sig")
+
+
+_BUILDERS: dict[str, Callable[[Path], None]] = {
+    "ravdess": _ravdess,
+    "emodb": _emodb,
+    "emotiontts_ko": _emotiontts_ko,
+}
