@@ -75,8 +75,11 @@ def toy_corpus(tmp_path: Path) -> ToyCorpus:
     """Builds a small tree in the exact layout of a corpus: ``toy_corpus("ravdess")``."""
 
     def build(name: str) -> Path:
+        if name not in _BUILDERS:
+            pytest.fail(f"no toy tree of {name} is known; add its builder to tests/conftest.py")
         root = tmp_path / name
-        _BUILDERS[name](root)
+        if not root.exists():
+            _BUILDERS[name](root)
         return root
 
     return build
@@ -122,8 +125,27 @@ def _emotiontts_ko(root: Path) -> None:
                     script.write_text(f"문장 {sentence}입니다.\n", encoding="utf-8-sig")
 
 
+def _esc10(root: Path) -> None:
+    lines = ["filename,fold,target,category,esc10,src_file,take"]
+    for fold in (1, 2, 3):
+        for target, category, in_esc10 in (
+            (0, "dog", True),
+            (20, "crying_baby", True),
+            (42, "siren", False),
+        ):
+            name = f"{fold}-{1000 + target}-A-{target}.wav"
+            lines.append(f"{name},{fold},{target},{category},{in_esc10},{1000 + target},A")
+            _write(root / "audio" / name, 44_100, seed=target)
+    # A row whose recording is not there, as where only a part was unpacked.
+    lines.append("5-9999-A-0.wav,5,0,dog,True,9999,A")
+    table = root / "meta" / "esc50.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 _BUILDERS: dict[str, Callable[[Path], None]] = {
     "ravdess": _ravdess,
     "emodb": _emodb,
     "emotiontts_ko": _emotiontts_ko,
+    "esc10": _esc10,
 }

@@ -18,7 +18,7 @@ from ullim.errors import CorpusError, RecipeError, UllimError
 from ullim.features import Feature
 from ullim.recipes.schema import Recipe
 from ullim.registry import component
-from ullim.types import FloatArray, LabelSet, Ragged, Utterance
+from ullim.types import NO_SPEECH, FloatArray, LabelSet, Ragged, Utterance
 
 Progress = Callable[[int, int], None]
 """Called with how many items are done, of how many."""
@@ -103,7 +103,10 @@ def load_table(recipe: Recipe, folders: Mapping[str, Path]) -> Table:
             for label in corpus.labels
             if label not in dropped
         }
-        offered = np.array([name in mapped.values() for name in labels])
+        # Whether somebody speaks is known of every clip, so no_speech is offered everywhere; and a
+        # clip in which nobody does has none of the emotions.
+        silent = set(mapped.values()) == {NO_SPEECH}
+        offered = np.array([silent or name in {NO_SPEECH, *mapped.values()} for name in labels])
         before = len(utterances)
         for utterance in corpus.load(folders[part.name]):
             target = mapped.get(utterance.votes[0].label)

@@ -17,12 +17,12 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import (
     Callback,
     EarlyStopping,
-    EMAWeightAveraging,
     ModelCheckpoint,
     RichProgressBar,
+    WeightAveraging,
 )
 from sklearn.base import BaseEstimator, ClassifierMixin
-from torch import nn
+from torch import Tensor, nn
 
 from ullim.errors import NotFittedError, TrainingError
 from ullim.models import Model
@@ -203,7 +203,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             EarlyStopping(_MONITOR, mode="max", patience=self.training.patience),
         ]
         if self.training.average_decay > 0:
-            callbacks.append(EMAWeightAveraging(decay=self.training.average_decay))
+            callbacks.append(WeightAveraging(avg_fn=_Average(self.training.average_decay)))
         if self.progress:
             callbacks.append(RichProgressBar(leave=True))
         return callbacks
@@ -260,6 +260,17 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 batch = pad([clips[i] for i in chosen], np.zeros((len(chosen), 1), np.float32))
                 logits[chosen] = network(batch.features, batch.lengths).numpy()
         return logits
+
+
+class _Average:
+    """Exponential moving average that forgets the initial weights quickly at first."""
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+
+    def __call__(self, averaged: Tensor, current: Tensor, n_averaged: Tensor) -> Tensor:
+        decay = torch.clamp((1 + n_averaged) / (10 + n_averaged), max=self.decay)
+        return averaged + (1 - decay) * (current - averaged)
 
 
 def _only_feature(X: Features) -> Ragged:

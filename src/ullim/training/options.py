@@ -59,8 +59,8 @@ class Training(_Options):
     batch_size: int = Field(32, ge=2)
     learning_rate: float = Field(3e-3, gt=0.0)
     weight_decay: float = Field(1e-2, ge=0.0)
-    mixup: float = Field(0.3, ge=0.0)
-    label_smoothing: float = Field(0.1, ge=0.0, lt=1.0)
+    mixup: float = Field(0.2, ge=0.0)
+    label_smoothing: float = Field(0.05, ge=0.0, lt=1.0)
     class_weights: Literal["balanced", "none"] = "balanced"
     spec_augment: SpecAugment | None = SpecAugment()
     average_decay: float = Field(0.99, ge=0.0, lt=1.0)
