@@ -16,7 +16,7 @@ SpeechMaker = Callable[..., FloatArray]
 ToyCorpus = Callable[[str], Path]
 
 # One short clip for every file of a toy corpus: the tables are read from names, not from sound.
-_CLIP_S = 0.4
+_CLIP_S = 0.2
 _RAVDESS_ACTORS = ("01", "02", "07")
 _EMODB_SPEAKERS = ("03", "08", "10")
 _EMOTIONTTS_SPEAKERS = {

@@ -15,7 +15,8 @@ class Decision(BaseModel):
         ambiguity_margin: Two labels this close at the top make the answer ambiguous.
         coverage: Share of held-out speech that is to be answered; training sets the bundle's
             threshold so that the least confident rest is called uncertain.
-        smoothing_s: Width of the moving average over the timeline, in seconds.
+        smoothing_s: A moment of the timeline is told by the windows centred within this many
+            seconds of it, the nearer the more.
         min_speech_s: Speech that a recording must hold to be answered, in seconds.
     """
 
@@ -24,5 +25,5 @@ class Decision(BaseModel):
     rule: Literal["mean_probability"] = "mean_probability"
     ambiguity_margin: float = Field(0.02, ge=0.0, lt=1.0)
     coverage: float = Field(0.9, gt=0.0, le=1.0)
-    smoothing_s: float = Field(3.0, ge=0.0)
+    smoothing_s: float = Field(2.0, gt=0.0)
     min_speech_s: float = Field(0.2, ge=0.0)

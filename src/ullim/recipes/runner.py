@@ -25,7 +25,7 @@ from ullim.evaluation.leakage import audit
 from ullim.evaluation.protocols import PROTOCOLS, Fold, speaker_keys
 from ullim.recipes.data import Prepared, Table, corpus_folders, load_table, prepare
 from ullim.recipes.results import predictions_frame, summarise
-from ullim.recipes.schema import Recipe
+from ullim.recipes.schema import Recipe, load_recipe
 from ullim.training.estimator import NetworkClassifier
 from ullim.types import Ragged
 
@@ -223,12 +223,11 @@ def _protocol(recipe: Recipe, name: str) -> Any:
 
 def _claim(out: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
     """Take the folder for this run, or go on with the same run in it."""
-    resolved = recipe.to_yaml()
     held, stated = out / "recipe.yaml", out / "plan.json"
     plan = _json(facts)
-    if held.is_file():
-        same = held.read_text(encoding="utf-8") == resolved
-        if not same or not stated.is_file() or stated.read_text(encoding="utf-8") != plan:
+    if held.is_file() and stated.is_file():
+        same = load_recipe(held).identity() == recipe.identity()
+        if not same or stated.read_text(encoding="utf-8") != plan:
             raise RecipeError(
                 f"{out} holds a run with another recipe, protocol, seeds or corpora; give another "
                 "--out, or remove that folder",
@@ -239,7 +238,7 @@ def _claim(out: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
         raise RecipeError(f"{out} is not empty and holds no run; give another --out")
     (out / "folds").mkdir(parents=True, exist_ok=True)
     _replace(stated, plan)
-    _replace(held, resolved)
+    _replace(held, recipe.to_yaml())
 
 
 def _fold_file(out: Path, job: _Job) -> Path:

@@ -124,6 +124,22 @@ class Measured(_Part):
     command: str
 
 
+class Shipping(_Part):
+    """What a bundle of this recipe says of itself.
+
+    Attributes:
+        title: One line; the recipe's own where None.
+        licence: Of the weights; it follows from the corpora.
+        intended_use: What it is for.
+        not_for: What it must not be used for.
+    """
+
+    title: str | None = None
+    licence: str = "unstated: follows from the licences of the corpora"
+    intended_use: str = ""
+    not_for: str = ""
+
+
 class Recipe(_Part):
     """One system, whole.
 
@@ -143,6 +159,7 @@ class Recipe(_Part):
         decision: How windows become an answer.
         protocols: Those it is meant to be run under; ``ullim run --protocol`` picks one.
         profiles: Overrides by name, dotted keys to values; ``full`` is the recipe as it stands.
+        bundle: What ``ullim train`` writes on the card.
         reported: Published figures.
         measured: Ours.
     """
@@ -162,6 +179,7 @@ class Recipe(_Part):
     decision: Decision = Decision()
     protocols: tuple[Protocol, ...] = Field(min_length=1)
     profiles: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    bundle: Shipping = Shipping()
     reported: tuple[Reported, ...] = ()
     measured: tuple[Measured, ...] = ()
 
@@ -170,6 +188,11 @@ class Recipe(_Part):
         if self.views and not self.augmentation:
             raise ValueError(f"views is {self.views} but no augmentation is named to make them")
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that decide the numbers; the others only describe."""
+        parts = {"task", "feature", "augmentation", "views", "model", "training", "window"}
+        return self.model_dump(mode="json", include=parts)
 
     def to_yaml(self) -> str:
         """Return the recipe with every default written out."""

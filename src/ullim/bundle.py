@@ -1,0 +1,324 @@
+"""Bundles: what training writes and everything else reads.
+
+A bundle is a folder: ``bundle.json`` (this module's :class:`Manifest`), one or more ONNX graphs,
+and ``card.md``. There is no pickle in it. Loading checks the schema version, the hash of every
+file and the version of every feature, so that a bundle is never fed other inputs than it was
+trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ullim.decision import Decision
+from ullim.errors import BundleError
+from ullim.features import Feature
+from ullim.registry import components
+from ullim.types import NO_SPEECH
+from ullim.window import Window
+
+SCHEMA_VERSION = 1
+MANIFEST = "bundle.json"
+CARD = "card.md"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputSpec(_Part):
+    """A feature the graphs take.
+
+    Attributes:
+        name: Registry name of the feature; also the name of the graph's input.
+        version: Its version when the bundle was written.
+        parameters: Its fields.
+        optional: Whether the bundle answers without it.
+    """
+
+    name: str
+    version: str
+    parameters: dict[str, Any]
+    optional: bool = False
+
+
+class GraphSpec(_Part):
+    """One ONNX file.
+
+    Attributes:
+        file: Name within the folder.
+        inputs: Names of the features it takes, float32 (batch, frames, features).
+        output: Name of its logits, float32 (batch, labels).
+        opset: ONNX operator set.
+    """
+
+    file: str
+    inputs: tuple[str, ...]
+    output: str = "logits"
+    opset: int
+
+
+class Combine(_Part):
+    """How the graphs' probabilities become one: their mean."""
+
+    rule: Literal["mean"] = "mean"
+
+
+class Calibration(_Part):
+    """What turns logits into probabilities.
+
+    Attributes:
+        temperature: Logits are divided by it before the softmax.
+        fitted_on: Whose clips decided it.
+    """
+
+    temperature: float = Field(gt=0.0)
+    fitted_on: str
+
+
+class TrainedOn(_Part):
+    """A corpus behind the weights."""
+
+    name: str
+    title: str
+    licence: str
+    citation: str
+    utterances: int
+    speakers: int
+
+
+class Figure(_Part):
+    """One measured figure.
+
+    Attributes:
+        corpus: What it was measured on.
+        protocol: Who was trained on and who tested on.
+        metric: Name of the metric.
+        value: In [0, 1].
+        low: Lower end of the 95 % interval over speakers.
+        high: Upper end.
+        n: Items tested.
+        n_speakers: Speakers tested.
+        labels: The classes told apart.
+        command: What reproduces it.
+    """
+
+    corpus: str
+    protocol: str
+    metric: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int
+    n_speakers: int
+    labels: tuple[str, ...]
+    command: str
+
+
+class Manifest(_Part):
+    """Contents of ``bundle.json``.
+
+    Attributes:
+        schema_version: Of this format.
+        name: Name of the bundle.
+        title: One line.
+        labels: Classes in the order of every graph's logits; ``no_speech`` may be one.
+        inputs: Features.
+        graphs: ONNX files.
+        combine: How they become one.
+        window: How clips are cut.
+        decision: How windows become an answer.
+        calibration: Temperature.
+        reject_threshold: Confidence under which the answer is ``uncertain``.
+        licence: Of the weights, which follows from the corpora, not from the code.
+        trained_on: Corpora.
+        figures: Measured under protocols whose test clips were not trained on.
+        intended_use: What it is for and not for.
+        recipe: The resolved recipe.
+        seeds: Seeds of the shipped weights.
+        versions: Libraries that wrote it.
+        git_commit: Commit of the code that wrote it.
+        created: Date, ISO 8601.
+        files: SHA-256 of every other file in the folder.
+    """
+
+    schema_version: int
+    name: str
+    title: str
+    labels: tuple[str, ...] = Field(min_length=2)
+    inputs: tuple[InputSpec, ...] = Field(min_length=1)
+    graphs: tuple[GraphSpec, ...] = Field(min_length=1)
+    combine: Combine = Combine()
+    window: Window
+    decision: Decision
+    calibration: Calibration
+    reject_threshold: float = Field(ge=0.0, le=1.0)
+    licence: str
+    trained_on: tuple[TrainedOn, ...]
+    figures: tuple[Figure, ...] = ()
+    intended_use: str = ""
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
+    versions: dict[str, str] = Field(default_factory=dict)
+    git_commit: str | None = None
+    created: str = ""
+    files: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """Labels that are emotions."""
+        return tuple(label for label in self.labels if label != NO_SPEECH)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle that was checked.
+
+    Attributes:
+        folder: Where it lies.
+        manifest: What it says.
+        features: Its inputs, ready to compute, by name.
+    """
+
+    folder: Path
+    manifest: Manifest
+    features: Mapping[str, Feature]
+
+
+def write(
+    folder: str | Path,
+    manifest: Manifest,
+    graphs: Mapping[str, bytes],
+    card: str,
+    *,
+    replace: bool = False,
+) -> Path:
+    """Write a bundle: whole, or not at all.
+
+    Args:
+        folder: Where to; it must not exist unless ``replace``.
+        manifest: Its ``files`` are filled in here.
+        graphs: Contents of each graph file.
+        card: Text of ``card.md``.
+        replace: Whether an existing bundle may be replaced.
+
+    Raises:
+        BundleError: The folder exists, or is no bundle and would be replaced.
+    """
+    folder = Path(folder)
+    if folder.exists() and not replace:
+        raise BundleError(
+            f"{folder} exists; give another folder, or --force to replace it", code="exists"
+        )
+    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+        raise BundleError(f"{folder} is not a bundle and is left alone", code="exists")
+    contents = {**graphs, CARD: card.encode()}
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())}
+    manifest = manifest.model_copy(update={"files": hashes})
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        # A temporary folder is private; a bundle is to be read like any other file.
+        part.chmod(0o755)
+        for name, data in contents.items():
+            (part / name).write_bytes(data)
+        text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
+        (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        load(part)
+        if folder.exists():
+            shutil.rmtree(folder)
+        part.replace(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def load(folder: str | Path) -> Bundle:
+    """Read and check a bundle.
+
+    Raises:
+        BundleError: It is missing, damaged, or written for other versions; the message says which.
+    """
+    folder = Path(folder)
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise BundleError(
+            f"{folder} is not a bundle: it holds no {MANIFEST}; `ullim models list` shows the "
+            "bundles there are",
+            code="not_found",
+        )
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} is not readable JSON: {error}", code="damaged") from error
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version != SCHEMA_VERSION:
+        raise BundleError(
+            f"{folder} has bundle schema {version!r} and this ullim reads {SCHEMA_VERSION}; "
+            "install the ullim it was written with, or train it anew",
+            code="schema_version",
+        )
+    try:
+        manifest = Manifest.model_validate(data)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors()
+        )
+        raise BundleError(f"{path} is not as it should be: {problems}", code="damaged") from error
+    _check_files(folder, manifest)
+    return Bundle(folder, manifest, {spec.name: _feature(folder, spec) for spec in manifest.inputs})
+
+
+def _check_files(folder: Path, manifest: Manifest) -> None:
+    listed = set(manifest.files)
+    for name in [graph.file for graph in manifest.graphs]:
+        if name not in listed:
+            raise BundleError(
+                f"{folder}: {name} is used but has no hash in {MANIFEST}", code="damaged"
+            )
+    for name, expected in manifest.files.items():
+        file = folder / name
+        if file.parent != folder or not file.is_file():
+            raise BundleError(
+                f"{folder} lacks its file {name}; copy the whole folder again", code="damaged"
+            )
+        if hashlib.sha256(file.read_bytes()).hexdigest() != expected:
+            raise BundleError(
+                f"{file} is not the file the bundle was written with (SHA-256 differs); copy the "
+                "whole folder again, or train it anew",
+                code="damaged",
+            )
+
+
+def _feature(folder: Path, spec: InputSpec) -> Feature:
+    known = components("features")
+    if spec.name not in known:
+        raise BundleError(
+            f"{folder} needs the feature {spec.name!r}, which is not installed; there are: "
+            f"{', '.join(known)}",
+            code="unknown_feature",
+        )
+    cls = known[spec.name]
+    if cls.version != spec.version:
+        raise BundleError(
+            f"{folder} was trained on {spec.name}-{spec.version} and this ullim computes "
+            f"{spec.name}-{cls.version}; install the ullim it was written with, or train it anew",
+            code="feature_version",
+        )
+    try:
+        feature: Feature = cls(**spec.parameters)
+    except ValidationError as error:
+        raise BundleError(
+            f"{folder}: parameters of {spec.name} are wrong: {error}", code="damaged"
+        ) from error
+    return feature

@@ -1,0 +1,62 @@
+"""``ullim recipes``: the recipes that come with ullim."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+import yaml
+
+from ullim.cli.console import print_table
+from ullim.cli.run import Overrides, Profile, require_training
+from ullim.errors import RecipeError
+
+app = typer.Typer(no_args_is_help=True, help="List and show recipes.")
+
+
+@app.command("list")
+def list_recipes() -> None:
+    """List the recipes that come with ullim."""
+    from importlib.resources import files
+
+    rows = []
+    for path in sorted(files("ullim.recipes").iterdir(), key=lambda path: path.name):
+        if path.name.endswith(".yaml"):
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+            corpora = [part["name"] for part in data["task"]["corpora"]]
+            rows.append(
+                (
+                    path.name.removesuffix(".yaml"),
+                    data["title"],
+                    ", ".join(corpora),
+                    ", ".join(protocol["name"] for protocol in data["protocols"]),
+                )
+            )
+    print_table(None, ("name", "title", "corpora", "protocols"), rows)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A name of `ullim recipes list`, or a YAML file.")],
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="With every default written out; needs ullim[train].")
+    ] = False,
+    overrides: Overrides = None,
+    profile: Profile = "full",
+) -> None:
+    """Print a recipe as it is written; copy it, edit it, run it."""
+    if resolved or overrides or profile != "full":
+        require_training()
+        from ullim.recipes.schema import load_recipe
+
+        sys.stdout.write(load_recipe(name, overrides=overrides or (), profile=profile).to_yaml())
+        return
+    from importlib.resources import files
+    from pathlib import Path
+
+    shipped = files("ullim.recipes") / f"{name}.yaml"
+    source = shipped if shipped.is_file() else Path(name)
+    if not source.is_file():
+        raise RecipeError(f"no recipe {name!r}; `ullim recipes list` shows those there are")
+    sys.stdout.write(source.read_text(encoding="utf-8"))

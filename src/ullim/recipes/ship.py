@@ -1,0 +1,211 @@
+"""From a recipe to a bundle: held-out figures first, then weights fitted on everything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ullim import bundle
+from ullim.errors import RecipeError
+from ullim.recipes.card import render
+from ullim.recipes.data import Table, corpus_folders, load_table, prepare
+from ullim.recipes.results import PROBABILITY
+from ullim.recipes.runner import Report, audio_hash, fit, git_commit, make_estimator, run
+from ullim.recipes.schema import Recipe, load_recipe
+from ullim.registry import component
+from ullim.training.export import OPSET, to_onnx
+from ullim.types import NO_SPEECH
+
+_LIBRARIES = ("ullim", "numpy", "torch", "onnx", "onnxruntime", "soundfile", "soxr")
+
+
+def train(
+    recipe: Recipe,
+    *,
+    corpora: Sequence[str],
+    out: Path,
+    runs: Sequence[Path],
+    figures: Sequence[Path],
+    seed: int,
+    command: str,
+    jobs: int = 1,
+    force: bool = False,
+    report: Report,
+) -> Path:
+    """Write a bundle.
+
+    The figures on its card, and the confidence under which it says ``uncertain``, come from run
+    folders of the same recipe, in which every clip is answered by a network that never heard its
+    speaker. Where no run is given, the recipe's first protocol is run first, beside ``out``.
+
+    Args:
+        recipe: What to train.
+        corpora: ``NAME=PATH`` of each corpus of the recipe.
+        out: The bundle's folder.
+        runs: Run folders of this recipe; the first decides the threshold.
+        figures: Run folders of other recipes whose figures the card repeats.
+        seed: Of the shipped weights.
+        command: What the user typed.
+        jobs: Folds fitted at the same time where a run is needed.
+        force: Whether an existing bundle may be replaced.
+        report: Told of progress.
+
+    Raises:
+        RecipeError: A run folder is not finished, or of another recipe or other recordings.
+        BundleError: ``out`` exists.
+    """
+    if out.exists() and not force:
+        raise RecipeError(f"{out} exists; give another --out, or --force to replace it")
+    runs = list(runs)
+    if not runs:
+        runs = [out.with_name(out.name + ".run")]
+        run(
+            recipe,
+            corpora=corpora,
+            protocol=recipe.protocols[0].name,
+            seeds=[seed],
+            out=runs[0],
+            command=command,
+            jobs=jobs,
+            report=report,
+        )
+    table = load_table(recipe, corpus_folders(corpora))
+    prepared = prepare(
+        recipe,
+        table.utterances,
+        jobs=jobs,
+        progress=lambda done, total: report("features", done, total),
+    )
+    hashed = audio_hash(prepared)
+    for folder in runs:
+        _check_run(folder, recipe, hashed)
+    predictions = pd.read_csv(runs[0] / "predictions.csv", dtype={"fold": str, "speaker": str})
+    threshold = reject_threshold(predictions, list(table.labels), recipe.decision.coverage)
+    report("final fit", 0, 1)
+    rows = np.arange(len(table.utterances))
+    estimator = fit(make_estimator(recipe, seed=seed), recipe, table, prepared, rows)
+    report("final fit", 1, 1)
+    lengths = prepared.views[0].lengths
+    examples = [prepared.views[0][int(row)] for row in np.argsort(lengths)[:: len(lengths) // 24]]
+    graphs = {
+        f"member-{member}.onnx": to_onnx(network, recipe.feature.name, examples[::-1])
+        for member, network in enumerate(estimator.networks_)
+    }
+    manifest = bundle.Manifest(
+        schema_version=bundle.SCHEMA_VERSION,
+        name=out.name,
+        title=recipe.bundle.title or recipe.title,
+        labels=recipe.task.labels,
+        inputs=(bundle.InputSpec(**recipe.feature.identity()),),
+        graphs=tuple(
+            bundle.GraphSpec(file=file, inputs=(recipe.feature.name,), opset=OPSET)
+            for file in graphs
+        ),
+        window=recipe.window,
+        decision=recipe.decision,
+        calibration=bundle.Calibration(
+            temperature=round(estimator.temperature_, 4),
+            fitted_on="validation speakers that the shipped weights were not fitted on",
+        ),
+        reject_threshold=round(threshold, 4),
+        licence=recipe.bundle.licence,
+        trained_on=_trained_on(table),
+        figures=tuple(
+            figure for folder in [*runs, *figures] for figure in _figures(folder)
+        ),
+        intended_use=f"{recipe.bundle.intended_use} Not for: {recipe.bundle.not_for}".strip(),
+        recipe=json.loads(json.dumps(recipe.identity())),
+        seeds=(seed,),
+        versions={name: version(name) for name in _LIBRARIES},
+        git_commit=git_commit(),
+        created=datetime.now(UTC).date().isoformat(),
+    )
+    card = render(manifest, recipe, command, _sounds(predictions, table, threshold))
+    return bundle.write(out, manifest, graphs, card, replace=force)
+
+
+def reject_threshold(predictions: pd.DataFrame, labels: Sequence[str], coverage: float) -> float:
+    """Return the confidence that ``coverage`` of held-out speech reaches."""
+    emotions = [PROBABILITY + label for label in labels if label != NO_SPEECH]
+    speech = predictions[predictions["label"] != NO_SPEECH]
+    return float(speech[emotions].max(axis=1).quantile(1.0 - coverage))
+
+
+def _sounds(predictions: pd.DataFrame, table: Table, threshold: float) -> dict[str, Any] | None:
+    """Return what became of held-out clips in which nobody speaks."""
+    if NO_SPEECH not in table.labels:
+        return None
+    emotions = [PROBABILITY + label for label in table.labels if label != NO_SPEECH]
+    silent = predictions["label"] == NO_SPEECH
+    refused = (predictions[PROBABILITY + NO_SPEECH] >= 0.5) | (
+        predictions[emotions].max(axis=1) < threshold
+    )
+    called_silent = predictions[PROBABILITY + NO_SPEECH] >= 0.5
+    return {
+        "n": int(silent.sum()),
+        "refused": float(refused[silent].mean()),
+        "speech_lost": float(called_silent[~silent].mean()),
+    }
+
+
+def _trained_on(table: Table) -> tuple[bundle.TrainedOn, ...]:
+    rows: dict[str, list[Any]] = {}
+    for utterance in table.utterances:
+        rows.setdefault(utterance.corpus, []).append(utterance.speaker)
+    return tuple(
+        bundle.TrainedOn(
+            name=name,
+            title=(corpus := component("corpora", name)).title,
+            licence=corpus.licence,
+            citation=corpus.citation,
+            utterances=len(speakers),
+            speakers=len(set(speakers)),
+        )
+        for name, speakers in rows.items()
+    )
+
+
+def _check_run(folder: Path, recipe: Recipe, hashed: str) -> None:
+    needed = ("run.json", "recipe.yaml", "metrics.json", "predictions.csv")
+    if not all((folder / name).is_file() for name in needed):
+        raise RecipeError(f"{folder} is no finished run folder; run `ullim run {recipe.name}` first")
+    details = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    if load_recipe(folder / "recipe.yaml").identity() != recipe.identity():
+        raise RecipeError(
+            f"{folder} was run with another recipe than {recipe.name}; its figures would not be "
+            "this bundle's. Run it again, or give it as --figures",
+            code="other_run",
+        )
+    if details["audio_hash"] != hashed:
+        raise RecipeError(
+            f"{folder} was run on other recordings than those given now; run it again",
+            code="other_run",
+        )
+
+
+def _figures(folder: Path) -> list[bundle.Figure]:
+    details = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return [
+        bundle.Figure(
+            corpus=corpus,
+            protocol=details["protocol"]["name"],
+            metric=metric,
+            value=figures[metric]["value"],
+            low=figures[metric]["low"],
+            high=figures[metric]["high"],
+            n=figures["n"],
+            n_speakers=figures["n_speakers"],
+            labels=tuple(name for name in figures["labels"] if name not in figures["absent_labels"]),
+            command=details["command"],
+        )
+        for corpus, figures in metrics["corpora"].items()
+        for metric in ("unweighted_average_recall", "weighted_accuracy")
+    ]

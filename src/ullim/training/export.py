@@ -1,0 +1,96 @@
+"""From a fitted network to an ONNX graph that was checked to say the same."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ullim.errors import TrainingError
+from ullim.types import FloatArray
+
+OPSET = 18
+TOLERANCE = 1e-4
+
+
+class _WithoutLengths(nn.Module):
+    """The network as it serves: every item of a batch has the same length."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.as_tensor(self.network(features))
+
+
+def to_onnx(network: nn.Module, feature_name: str, examples: list[FloatArray]) -> bytes:
+    """Export a network with free batch size and length, and compare it with PyTorch.
+
+    Args:
+        network: Called as ``network(features, lengths)``.
+        feature_name: Name of the graph's input.
+        examples: Real clips of different lengths, shape (frames, features) each.
+
+    Returns:
+        The ONNX file.
+
+    Raises:
+        TrainingError: Graph and network differ by more than 1e-4 in a probability.
+    """
+    served = _WithoutLengths(network).eval()
+    shape = {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
+    example = torch.from_numpy(np.stack([examples[0], examples[0]]))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
+        path = Path(folder) / "graph.onnx"
+        torch.onnx.export(
+            served,
+            (example,),
+            path,
+            input_names=[feature_name],
+            output_names=["logits"],
+            dynamic_shapes={"features": shape},
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+        graph = path.read_bytes()
+    difference = largest_difference(network, graph, feature_name, examples)
+    if difference > TOLERANCE:
+        raise TrainingError(
+            f"the exported graph differs from the network by {difference:.2g} in a probability, "
+            f"more than {TOLERANCE:g}; this is a defect of the export, please report it",
+            code="export_differs",
+        )
+    return graph
+
+
+def largest_difference(
+    network: nn.Module, graph: bytes, feature_name: str, examples: list[FloatArray]
+) -> float:
+    """Return the largest difference in a probability between a graph and its network."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    network = network.eval()
+    worst = 0.0
+    for clip in examples:
+        batch = clip[None]
+        (logits,) = session.run(["logits"], {feature_name: batch})
+        with torch.inference_mode():
+            expected = torch.softmax(network(torch.from_numpy(batch), None), dim=1).numpy()
+        answered = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
+        worst = max(worst, float(np.abs(answered - expected).max()))
+    return worst
