@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import soxr
 from pydantic import Field, model_validator
 
@@ -22,7 +23,8 @@ class Speed(Augmentation):
         max_factor: Fastest.
 
     >>> generator = np.random.default_rng(0)
-    >>> Speed(min_factor=2, max_factor=2).apply(np.zeros(16_000, np.float32), 16_000, generator).size
+    >>> faster = Speed(min_factor=2, max_factor=2)
+    >>> faster.apply(np.zeros(16_000, np.float32), 16_000, generator).size
     8000
 
     Reference: Ko, Peddinti, Povey & Khudanpur, Audio augmentation for speech recognition,
@@ -101,7 +103,7 @@ class Gain(Augmentation):
         return np.asarray(np.clip(signal * np.float32(10 ** (gain_db / 20)), -1.0, 1.0))
 
 
-def _rms(signal: FloatArray) -> float:
+def _rms(signal: npt.NDArray[np.floating[Any]]) -> float:
     return float(np.sqrt(np.mean(np.square(signal, dtype=np.float64))))
 
 

@@ -5,47 +5,56 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
 
-out = Console(highlight=False, soft_wrap=False)
-err = Console(stderr=True, highlight=False)
+# rich is imported where it is used: an answer in JSON, or to a pipe, needs none of it.
+
+
+@cache
+def stderr() -> Console:
+    """Return the console for everything that is not an answer."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
 
 
 def complain(message: str) -> None:
     """Write an error to stderr."""
-    err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+    from rich.markup import escape
+
+    stderr().print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
 
 
 def note(message: str) -> None:
     """Write a remark to stderr."""
-    err.print(f"[dim]{escape(message)}[/]", soft_wrap=True)
+    stderr().print(message, style="dim", markup=False, soft_wrap=True)
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Write lines to stdout as they are."""
+    sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
 def print_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Write a table to stdout: ruled on a terminal, tab-separated in a pipe."""
-    if not out.is_terminal:
-        for row in [columns, *rows]:
-            sys.stdout.write("\t".join(str(cell) for cell in row) + "\n")
+    if not sys.stdout.isatty():
+        print_lines(["\t".join(str(cell) for cell in row) for row in [columns, *rows]])
         return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
-    out.print(table)
+    Console(highlight=False).print(table)
 
 
 def print_json(value: Any) -> None:
@@ -57,13 +66,22 @@ class StageProgress:
     """Progress bars on stderr, one for each stage of a long job."""
 
     def __init__(self) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            console=err,
+            console=stderr(),
         )
         self._tasks: dict[str, TaskID] = {}
 
@@ -75,6 +93,7 @@ class StageProgress:
         self._progress.stop()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
+        """Show how many of a stage's steps are done."""
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(stage, total=total)
         self._progress.update(self._tasks[stage], completed=done, total=total)

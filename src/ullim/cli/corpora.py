@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ullim import registry
-from ullim.cli.console import note, out, print_json, print_table
-from ullim.corpora import Corpus
-from ullim.corpora.check import check as check_corpus
+from ullim.cli.console import note, print_json, print_lines, print_table
+
+if TYPE_CHECKING:
+    from ullim.corpora import Corpus
 
 app = typer.Typer(no_args_is_help=True, help="List, show and check speech corpora.")
 
@@ -22,6 +22,8 @@ Name = Annotated[str, typer.Argument(help="A name of `ullim corpora list`.")]
 @app.command("list")
 def list_corpora(json: Json = False) -> None:
     """List the corpora ullim reads."""
+    from ullim import registry
+
     rows = [
         {
             "name": name,
@@ -48,7 +50,7 @@ def list_corpora(json: Json = False) -> None:
 def show(name: Name, json: Json = False) -> None:
     """Print what is known of a corpus: licence, citation, counts, defects."""
     corpus = _corpus(name)
-    facts = {
+    facts: dict[str, Any] = {
         "name": corpus.name,
         "title": corpus.title,
         "languages": list(corpus.languages),
@@ -63,13 +65,9 @@ def show(name: Name, json: Json = False) -> None:
     if json:
         print_json(facts)
         return
-    for key, value in facts.items():
-        if isinstance(value, list) and key == "known_defects":
-            out.print(f"{key}:", soft_wrap=True)
-            for line in value:
-                out.print(f"  - {line}", soft_wrap=True, markup=False)
-        else:
-            out.print(f"{key}: {_cell(value)}", soft_wrap=True, markup=False)
+    defects = facts.pop("known_defects")
+    lines = [f"{key}: {_cell(value)}" for key, value in facts.items()]
+    print_lines([*lines, "known defects:", *(f"  - {defect}" for defect in defects)])
 
 
 @app.command()
@@ -79,8 +77,10 @@ def check(
     json: Json = False,
 ) -> None:
     """Compare a copy with the published counts and try to read every recording."""
+    from ullim.corpora.check import check as compare
+
     corpus = _corpus(name)
-    findings = check_corpus(corpus, path)
+    findings = compare(corpus, path)
     if json:
         print_json(findings)
     else:
@@ -108,6 +108,8 @@ def check(
 
 
 def _corpus(name: str) -> Corpus:
+    from ullim import registry
+
     corpus: Corpus = registry.component("corpora", name)()
     return corpus
 

@@ -8,10 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ullim import bundle
 from ullim.cli.console import note, print_json, print_table
 from ullim.errors import BundleError
-from ullim.inference import models
 
 app = typer.Typer(no_args_is_help=True, help="List, show, add and remove models.")
 
@@ -21,6 +19,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("list")
 def list_models(json: Json = False) -> None:
     """List the models `ullim predict --model` takes by name."""
+    from ullim import bundle
+    from ullim.inference import models
+
     rows = []
     for name, folder in models.names().items():
         try:
@@ -53,6 +54,9 @@ def show(
     json: Json = False,
 ) -> None:
     """Print a model's card, or with --json its manifest."""
+    from ullim import bundle
+    from ullim.inference import models
+
     loaded = bundle.load(models.find(name))
     if json:
         print_json(loaded.manifest.model_dump(mode="json"))
@@ -63,9 +67,13 @@ def show(
 @app.command()
 def add(
     folder: Annotated[Path, typer.Argument(help="Folder of a bundle.")],
-    name: Annotated[str | None, typer.Option(help="Its name here; the folder's by default.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Its name here; the folder's by default.")
+    ] = None,
 ) -> None:
     """Check a bundle and copy it to this user's models."""
+    from ullim.inference import models
+
     target = models.add(folder, name)
     note(f"added {target.name}; try: ullim predict FILE --model {target.name}")
 
@@ -73,5 +81,7 @@ def add(
 @app.command()
 def remove(name: Annotated[str, typer.Argument(help="Name of a model that was added.")]) -> None:
     """Remove a model that was added."""
+    from ullim.inference import models
+
     models.remove(name)
     note(f"removed {name}")

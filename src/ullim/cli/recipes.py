@@ -6,7 +6,6 @@ import sys
 from typing import Annotated
 
 import typer
-import yaml
 
 from ullim.cli.console import print_table
 from ullim.cli.run import Overrides, Profile, require_training
@@ -19,6 +18,8 @@ app = typer.Typer(no_args_is_help=True, help="List and show recipes.")
 def list_recipes() -> None:
     """List the recipes that come with ullim."""
     from importlib.resources import files
+
+    import yaml
 
     rows = []
     for path in sorted(files("ullim.recipes").iterdir(), key=lambda path: path.name):

@@ -22,14 +22,14 @@ def confusion_matrix(truth: Columns, guess: Columns, n_labels: int) -> Counts:
     [[1, 1], [0, 1]]
     """
     flat = np.bincount(truth * n_labels + guess, minlength=n_labels * n_labels)
-    return flat.reshape(n_labels, n_labels)
+    return np.asarray(flat.reshape(n_labels, n_labels))
 
 
 def recalls(confusion: npt.NDArray[np.float64] | Counts) -> Floats:
     """Return recall per class in [0, 1], shape (..., labels); NaN where a class has no items."""
     total = confusion.sum(axis=-1).astype(float)
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
-    return np.divide(hits, total, out=np.full(total.shape, np.nan), where=total > 0)
+    return np.asarray(np.divide(hits, total, out=np.full(total.shape, np.nan), where=total > 0))
 
 
 def unweighted_average_recall(confusion: npt.NDArray[np.float64] | Counts) -> Floats:
@@ -83,9 +83,7 @@ def log_loss(probabilities: Floats, truth: Columns) -> float:
     return float(-np.log(np.maximum(chosen, 1e-12)).mean())
 
 
-def coverage_curve(
-    confidence: Floats, correct: npt.NDArray[np.bool_]
-) -> list[dict[str, float]]:
+def coverage_curve(confidence: Floats, correct: npt.NDArray[np.bool_]) -> list[dict[str, float]]:
     """Return what is gained by staying silent: coverage and accuracy at confidence thresholds."""
     curve = []
     for threshold in np.arange(0.0, 1.0, 0.05):

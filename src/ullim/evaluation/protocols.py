@@ -144,9 +144,7 @@ class SpeakerKfold(_Protocol):
         self, utterances: Sequence[Utterance], labels: Sequence[str], seed: int
     ) -> list[Fold]:
         keys = speaker_keys(utterances)
-        traits = {
-            key: (u.corpus, u.gender or "") for key, u in zip(keys, utterances, strict=True)
-        }
+        traits = {key: (u.corpus, u.gender or "") for key, u in zip(keys, utterances, strict=True)}
         if len(traits) < self.n_folds:
             raise RecipeError(
                 f"speaker-kfold with {self.n_folds} folds needs as many speakers and there are "

@@ -45,7 +45,10 @@ def speaker_interval(
     _, owner = np.unique(np.asarray(speakers), return_inverse=True)
     n_speakers = int(owner.max()) + 1
     each = np.stack(
-        [confusion_matrix(truth[owner == s], guess[owner == s], n_labels) for s in range(n_speakers)]
+        [
+            confusion_matrix(truth[owner == s], guess[owner == s], n_labels)
+            for s in range(n_speakers)
+        ]
     )
     weights = np.random.default_rng(seed).multinomial(
         n_speakers, np.full(n_speakers, 1 / n_speakers), size=draws

@@ -168,7 +168,8 @@ def _window_and_filters(
     phase = 2 * np.pi * np.arange(win_length) / win_length
     window[offset : offset + win_length] = 0.5 - 0.5 * np.cos(phase)
 
-    edges_hz = _mel_to_hz(np.linspace(*_hz_to_mel(np.array([f_min_hz, f_max_hz])), n_mels + 2))
+    low_mel, high_mel = _hz_to_mel(np.array([f_min_hz, f_max_hz])).tolist()
+    edges_hz = _mel_to_hz(np.linspace(low_mel, high_mel, n_mels + 2))
     bins_hz = np.arange(n_fft // 2 + 1) * sampling_rate / n_fft
     lower, centre, upper = edges_hz[:-2], edges_hz[1:-1], edges_hz[2:]
     rising = (bins_hz[:, None] - lower) / (centre - lower)
@@ -200,4 +201,4 @@ def _dct_basis(n_in: int, n_out: int) -> FloatArray:
     angle = np.pi * (np.arange(n_in)[:, None] + 0.5) * np.arange(n_out) / n_in
     basis = np.cos(angle) * np.sqrt(2.0 / n_in)
     basis[:, 0] /= np.sqrt(2.0)
-    return basis.astype(np.float32)
+    return np.asarray(basis, dtype=np.float32)

@@ -23,7 +23,7 @@ def user_folder() -> Path:
 
 def names() -> dict[str, Path]:
     """Return the folder of every named bundle; a user's own hides a shipped one of its name."""
-    found = {}
+    found: dict[str, Path] = {}
     for root in (_SHIPPED, user_folder()):
         if root.is_dir():
             found |= {

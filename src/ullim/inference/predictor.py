@@ -206,11 +206,9 @@ class Predictor:
             (logits,) = session.run([graph.output], {graph.inputs[0]: features})
             shifted = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
             each.append(shifted / shifted.sum(axis=1, keepdims=True))
-        return np.mean(each, axis=0, dtype=np.float32)
+        return np.asarray(np.mean(each, axis=0, dtype=np.float32))
 
-    def _split(
-        self, probabilities: FloatArray, chosen: list[int]
-    ) -> tuple[FloatArray, FloatArray]:
+    def _split(self, probabilities: FloatArray, chosen: list[int]) -> tuple[FloatArray, FloatArray]:
         """Return scores of the chosen emotions, and how likely nobody speaks, per window."""
         all_labels = self.bundle.manifest.labels
         columns = [all_labels.index(self.labels[column]) for column in chosen]

@@ -11,7 +11,7 @@ _METRICS = {"unweighted_average_recall": "UA", "weighted_accuracy": "WA"}
 
 
 def render(
-    manifest: Manifest, recipe: Recipe, command: str, sounds: dict[str, Any] | None
+    manifest: Manifest, recipe: Recipe, command: str, *, acted: bool, sounds: dict[str, Any] | None
 ) -> str:
     """Return the card as Markdown.
 
@@ -19,45 +19,55 @@ def render(
         manifest: Of the bundle.
         recipe: What it was trained from.
         command: What was typed to train it.
+        acted: Whether every label is what an actor was asked to play.
         sounds: What became of held-out clips without speech; None where it was not tested.
     """
-    return "\n\n".join(
-        [
-            f"# {manifest.name}: {manifest.title}",
-            recipe.description.strip(),
-            f"Emotions: {', '.join(manifest.emotions)}. Written {manifest.created}.",
-            "## For and not for",
-            recipe.bundle.intended_use.strip() or "Not stated.",
-            "**Not for:** " + (recipe.bundle.not_for.strip() or "not stated."),
-            "## Data",
-            "\n".join(
-                f"- {part.title}: {part.utterances} clips, {part.speakers} "
-                f"{'folds' if part.name == 'esc10' else 'speakers'}. Licence: {part.licence}. "
-                f"{part.citation}"
-                for part in manifest.trained_on
-            ),
-            "All emotions are acted. Nobody was asked what they felt, only what they played.",
-            "## Licence of the weights",
-            manifest.licence + " The code that runs them is MIT.",
-            "## Figures",
-            "Every tested clip was answered by networks that never heard its speaker (for "
-            "leave-one-corpus-out: its corpus). The shipped weights are fitted on all clips by the "
-            "same recipe; they cannot be tested on these corpora any more. Intervals are 95 %, "
-            "bootstrapped over speakers; under ten speakers they are too narrow. A corpus is "
-            "scored over the emotions it has.",
-            _table(manifest.figures),
-            "\n".join(f"- `{line}`" for line in dict.fromkeys(f.command for f in manifest.figures)),
-            "## Confidence",
-            f"Logits are divided by {manifest.calibration.temperature} (fitted on "
-            f"{manifest.calibration.fitted_on}). Under {manifest.reject_threshold:.2f} the answer "
-            f"is `uncertain`: {recipe.decision.coverage:.0%} of held-out speech lies above.",
-            "## Sounds that are not speech",
-            _sounds(sounds),
-            "## Training",
-            f"`{command}`, seed {', '.join(str(seed) for seed in manifest.seeds)}, recipe "
-            f"`{recipe.name}`.",
-        ]
-    ) + "\n"
+    return (
+        "\n\n".join(
+            [
+                f"# {manifest.name}: {manifest.title}",
+                recipe.description.strip(),
+                f"Emotions: {', '.join(manifest.emotions)}. Written {manifest.created}.",
+                "## For and not for",
+                recipe.bundle.intended_use.strip() or "Not stated.",
+                "**Not for:** " + (recipe.bundle.not_for.strip() or "not stated."),
+                "## Data",
+                "\n".join(
+                    f"- {part.title}: {part.utterances} clips, {part.speakers} "
+                    f"{'folds' if part.name == 'esc10' else 'speakers'}. Licence: {part.licence}. "
+                    f"{part.citation}"
+                    for part in manifest.trained_on
+                ),
+                *(
+                    ["All emotions are acted: what was played, not what anybody felt."]
+                    if acted
+                    else []
+                ),
+                "## Licence of the weights",
+                manifest.licence + " The code that runs them is MIT.",
+                "## Figures",
+                "Every tested clip was answered by networks that never heard its speaker (for "
+                "leave-one-corpus-out: its corpus). The shipped weights are fitted on all clips by "
+                "the same recipe; they cannot be tested on these corpora any more. Intervals are 95 %, "
+                "bootstrapped over speakers; under ten speakers they are too narrow. A corpus is "
+                "scored over the emotions it has.",
+                _table(manifest.figures),
+                "\n".join(
+                    f"- `{line}`" for line in dict.fromkeys(f.command for f in manifest.figures)
+                ),
+                "## Confidence",
+                f"Logits are divided by {manifest.calibration.temperature} (fitted on "
+                f"{manifest.calibration.fitted_on}). Under {manifest.reject_threshold:.2f} the "
+                f"answer is `uncertain`: {recipe.decision.coverage:.0%} of held-out speech lies above.",
+                "## Sounds that are not speech",
+                _sounds(sounds),
+                "## Training",
+                f"`{command}`, seed {', '.join(str(seed) for seed in manifest.seeds)}, recipe "
+                f"`{recipe.name}`.",
+            ]
+        )
+        + "\n"
+    )
 
 
 def _sounds(sounds: dict[str, Any] | None) -> str:
@@ -68,8 +78,8 @@ def _sounds(sounds: dict[str, Any] | None) -> str:
             "music, machines and animals."
         )
     return (
-        f"Of {sounds['n']} clips of environmental sounds in held-out folds, {sounds['refused']:.1%} "
-        f"were answered `no_speech` or `uncertain`; {sounds['speech_lost']:.1%} of held-out speech "
+        f"Of {sounds['n']} clips of environmental sounds in held-out folds, "
+        f"{sounds['refused']:.1%} were answered `no_speech` or `uncertain`; {sounds['speech_lost']:.1%} of held-out speech "
         "was called `no_speech`. The networks had heard other clips of the same kinds of sound. "
         "Kinds they never heard (music, for one) will fare worse."
     )

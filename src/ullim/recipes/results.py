@@ -83,9 +83,7 @@ def _score(frame: pd.DataFrame, labels: list[str], draws: int) -> dict[str, Any]
     by_fold = {
         str(fold): round(
             float(
-                unweighted_average_recall(
-                    confusion_matrix(truth[rows], guess[rows], len(labels))
-                )
+                unweighted_average_recall(confusion_matrix(truth[rows], guess[rows], len(labels)))
             ),
             4,
         )

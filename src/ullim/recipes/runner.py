@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import shutil
@@ -218,7 +219,7 @@ def _protocol(recipe: Recipe, name: str) -> Any:
             code="unknown_protocol",
         )
     stated = {protocol.name: protocol for protocol in recipe.protocols}
-    return stated[name] if name in stated else PROTOCOLS[name]()  # type: ignore[index,call-arg]
+    return stated[name] if name in stated else PROTOCOLS[name]()  # type: ignore[call-arg]
 
 
 def _claim(out: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
@@ -262,8 +263,6 @@ def _replace(path: Path, text: str) -> None:
 
 def audio_hash(prepared: Prepared) -> str:
     """Return one hash of all decoded recordings: equal means the same corpora."""
-    import hashlib
-
     return hashlib.sha256("".join(sorted(prepared.audio_hashes)).encode()).hexdigest()
 
 

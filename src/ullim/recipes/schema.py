@@ -87,7 +87,9 @@ class Task(_Part):
         named = [*self.labels, *self.label_map, *self.label_map.values()]
         unknown = sorted(set(named) - {*LABELS, NO_SPEECH})
         if unknown:
-            raise ValueError(f"unknown labels {unknown}; there are: {', '.join([*LABELS, NO_SPEECH])}")
+            raise ValueError(
+                f"unknown labels {unknown}; there are: {', '.join([*LABELS, NO_SPEECH])}"
+            )
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels repeat: {', '.join(self.labels)}")
         stray = sorted(set(self.label_map.values()) - set(self.labels))

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ullim import bundle
+from ullim.corpora import ACTOR
 from ullim.errors import RecipeError
 from ullim.recipes.card import render
 from ullim.recipes.data import Table, corpus_folders, load_table, prepare
@@ -117,9 +118,7 @@ def train(
         reject_threshold=round(threshold, 4),
         licence=recipe.bundle.licence,
         trained_on=_trained_on(table),
-        figures=tuple(
-            figure for folder in [*runs, *figures] for figure in _figures(folder)
-        ),
+        figures=tuple(figure for folder in [*runs, *figures] for figure in _figures(folder)),
         intended_use=f"{recipe.bundle.intended_use} Not for: {recipe.bundle.not_for}".strip(),
         recipe=json.loads(json.dumps(recipe.identity())),
         seeds=(seed,),
@@ -127,7 +126,13 @@ def train(
         git_commit=git_commit(),
         created=datetime.now(UTC).date().isoformat(),
     )
-    card = render(manifest, recipe, command, _sounds(predictions, table, threshold))
+    card = render(
+        manifest,
+        recipe,
+        command,
+        acted=all(u.votes[0].rater == ACTOR for u in table.utterances),
+        sounds=_sounds(predictions, table, threshold),
+    )
     return bundle.write(out, manifest, graphs, card, replace=force)
 
 
@@ -175,13 +180,21 @@ def _trained_on(table: Table) -> tuple[bundle.TrainedOn, ...]:
 def _check_run(folder: Path, recipe: Recipe, hashed: str) -> None:
     needed = ("run.json", "recipe.yaml", "metrics.json", "predictions.csv")
     if not all((folder / name).is_file() for name in needed):
-        raise RecipeError(f"{folder} is no finished run folder; run `ullim run {recipe.name}` first")
+        raise RecipeError(
+            f"{folder} is no finished run folder; run `ullim run {recipe.name}` first"
+        )
     details = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     if load_recipe(folder / "recipe.yaml").identity() != recipe.identity():
         raise RecipeError(
             f"{folder} was run with another recipe than {recipe.name}; its figures would not be "
             "this bundle's. Run it again, or give it as --figures",
             code="other_run",
+        )
+    if not details["speaker_independent"]:
+        raise RecipeError(
+            f"{folder} was run under {details['protocol']['name']}, which shares speakers between "
+            "training and test; a card states only speaker-independent figures",
+            code="speaker_overlap",
         )
     if details["audio_hash"] != hashed:
         raise RecipeError(
@@ -203,7 +216,9 @@ def _figures(folder: Path) -> list[bundle.Figure]:
             high=figures[metric]["high"],
             n=figures["n"],
             n_speakers=figures["n_speakers"],
-            labels=tuple(name for name in figures["labels"] if name not in figures["absent_labels"]),
+            labels=tuple(
+                name for name in figures["labels"] if name not in figures["absent_labels"]
+            ),
             command=details["command"],
         )
         for corpus, figures in metrics["corpora"].items()

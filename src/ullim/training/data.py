@@ -17,7 +17,13 @@ from ullim.types import FloatArray, Ragged
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Padded clips: features (batch, frames, features), lengths (batch,), targets (batch, classes)."""
+    """Padded clips.
+
+    Attributes:
+        features: float32 (batch, frames, features).
+        lengths: int64 (batch,).
+        targets: float32 (batch, classes).
+    """
 
     features: Tensor
     lengths: Tensor
@@ -74,7 +80,7 @@ class TrainingBatches(IterableDataset[Batch]):
         return [batches[index] for index in generator.permutation(len(batches))]
 
     def _batch(self, rows: npt.NDArray[np.int64], generator: np.random.Generator) -> Batch:
-        clips = [self._clip(row, generator) for row in rows]
+        clips = [self._clip(int(row), generator) for row in rows]
         targets = self.targets[rows].copy()
         if self.options.mixup > 0:
             clips, targets = mix(clips, targets, self.options.mixup, generator)
@@ -83,7 +89,7 @@ class TrainingBatches(IterableDataset[Batch]):
         return pad(clips, targets)
 
     def _clip(self, row: int, generator: np.random.Generator) -> FloatArray:
-        clip = self.views[generator.integers(len(self.views))][row]
+        clip = self.views[int(generator.integers(len(self.views)))][row]
         if self.max_frames is not None and len(clip) > self.max_frames:
             start = generator.integers(len(clip) - self.max_frames + 1)
             clip = clip[start : start + self.max_frames]

@@ -224,9 +224,10 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             _softmax(self._member_logits(network, feature, rows, windows=True) / self.temperature_)
             for network in self.networks_
         ]
-        counts = [len(self._starts(len(feature[row]))) for row in rows]
+        counts = [len(self._starts(int(n_frames))) for n_frames in feature.lengths]
         first = np.cumsum([0, *counts[:-1]])
-        return np.add.reduceat(np.mean(members, axis=0), first, axis=0) / np.array(counts)[:, None]
+        summed = np.add.reduceat(np.mean(members, axis=0), first, axis=0)
+        return np.asarray(summed / np.array(counts)[:, None])
 
     def predict(self, X: Features) -> npt.NDArray[Any]:
         """Return the most probable label of each row."""
@@ -303,7 +304,7 @@ def tune_allocator() -> None:
 class quiet_lightning(warnings.catch_warnings):  # noqa: N801 - reads as a verb where used
     """Silence Lightning's notices on things chosen here on purpose (no workers, no logger)."""
 
-    def __enter__(self) -> None:  # type: ignore[override]
+    def __enter__(self) -> None:
         super().__enter__()
         for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
             logging.getLogger(name).setLevel(logging.ERROR)

@@ -79,9 +79,7 @@ class Fitting(LightningModule):
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:
-        return Batch(
-            batch.features.to(device), batch.lengths.to(device), batch.targets.to(device)
-        )
+        return Batch(batch.features.to(device), batch.lengths.to(device), batch.targets.to(device))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         logits = self(batch.features, batch.lengths)
@@ -112,8 +110,12 @@ class Fitting(LightningModule):
         # Decay pulls on weights, not on biases and normalisation, whose scale is their meaning.
         decayed = [p for p in self.network.parameters() if p.ndim > 1]
         free = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups: list[dict[str, Any]] = [
+            {"params": decayed},
+            {"params": free, "weight_decay": 0.0},
+        ]
         optimizer = torch.optim.AdamW(
-            [{"params": decayed}, {"params": free, "weight_decay": 0.0}],
+            groups,
             lr=self.options.learning_rate,
             weight_decay=self.options.weight_decay,
         )
@@ -141,6 +143,8 @@ def _mean_recall(logits: Tensor, targets: Tensor) -> float:
     for rows in corpora.values():
         t, g = truth[rows], guess[rows]
         scores.append(
-            torch.stack([(g[t == label] == label).float().mean() for label in t.unique()]).mean()
+            torch.stack(
+                [(g[t == label] == label).float().mean() for label in torch.unique(t)]
+            ).mean()
         )
     return float(torch.stack(scores).mean())
