@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -85,9 +86,14 @@ def toy_corpus(tmp_path: Path) -> ToyCorpus:
     return build
 
 
+@cache
+def _clip(sampling_rate: int, seed: int) -> FloatArray:
+    return speech(_CLIP_S, sampling_rate, seed=seed)
+
+
 def _write(file: Path, sampling_rate: int, *, channels: int = 1, seed: int = 0) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    clip = speech(_CLIP_S, sampling_rate, seed=seed)
+    clip = _clip(sampling_rate, seed)
     soundfile.write(file, np.stack([clip] * channels, axis=1), sampling_rate, subtype="PCM_16")
 
 

@@ -20,7 +20,7 @@ class Decision(BaseModel):
         min_speech_s: Speech that a recording must hold to be answered, in seconds.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rule: Literal["mean_probability"] = "mean_probability"
     ambiguity_margin: float = Field(0.02, ge=0.0, lt=1.0)

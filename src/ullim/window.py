@@ -19,7 +19,7 @@ class Window(BaseModel):
         hop_s: From one window's start to the next, in seconds; also the step of the timeline.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     mode: Literal["whole", "crop"] = "crop"
     length_s: float = Field(4.0, gt=0.0)

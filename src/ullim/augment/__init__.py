@@ -18,7 +18,7 @@ class Augmentation(BaseModel, ABC):
         probability: Share of signals that are changed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     probability: float = Field(1.0, ge=0.0, le=1.0)

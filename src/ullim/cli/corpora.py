@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ullim.cli.console import note, print_json, print_lines, print_table
+from ullim.cli.console import StageProgress, note, print_json, print_lines, print_table
 
 if TYPE_CHECKING:
     from ullim.corpora import Corpus
@@ -80,7 +80,8 @@ def check(
     from ullim.corpora.check import check as compare
 
     corpus = _corpus(name)
-    findings = compare(corpus, path)
+    with StageProgress() as progress:
+        findings = compare(corpus, path, progress=lambda *counts: progress("reading", *counts))
     if json:
         print_json(findings)
     else:

@@ -8,12 +8,14 @@ import json
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ullim.cli.console import StageProgress
 from ullim.errors import UllimError
 from ullim.types import LABELS_KO, STATUS_KO
 
@@ -77,10 +79,15 @@ def predict(
     sources = _expand(paths)
     failed = False
     writer = _WRITERS[format](timeline, lang)
-    with ThreadPoolExecutor(jobs) as pool:
-        for result in pool.map(answer, sources):
+    with ThreadPoolExecutor(jobs) as pool, ExitStack() as stack:
+        # A bar on stderr, where somebody watches and the answers come only at the end.
+        watched = len(sources) > 1 and sys.stderr.isatty() and not writer.immediate
+        progress = stack.enter_context(StageProgress()) if watched else None
+        for done, result in enumerate(pool.map(answer, sources), start=1):
             failed = failed or result["status"] == "error"
             writer.add(result)
+            if progress is not None:
+                progress("predicting", done, len(sources))
     writer.close()
     if failed:
         raise typer.Exit(1)
@@ -130,6 +137,8 @@ def _expand(paths: Sequence[str]) -> list[str]:
 
 
 class _Writer:
+    immediate = False  # whether each answer is written as soon as it is known
+
     def __init__(self, timeline: bool, lang: Language) -> None:
         self.timeline = timeline
         self.lang = lang
@@ -147,6 +156,8 @@ class _Writer:
 
 
 class _JsonLines(_Writer):
+    immediate = True
+
     def add(self, result: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
         sys.stdout.flush()
@@ -166,6 +177,8 @@ class _Json(_Writer):
 
 class _Csv(_Writer):
     """One line per file, or with ``--timeline`` one per segment."""
+
+    immediate = True
 
     def __init__(self, timeline: bool, lang: Language) -> None:
         super().__init__(timeline, lang)

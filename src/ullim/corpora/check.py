@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,15 @@ from ullim.corpora import Corpus
 from ullim.errors import UllimError
 
 
-def check(corpus: Corpus, path: Path) -> dict[str, Any]:
+def check(
+    corpus: Corpus, path: Path, *, progress: Callable[[int, int], None] = lambda done, total: None
+) -> dict[str, Any]:
     """Count labels and speakers, read every recording, and find recordings that are there twice.
+
+    Args:
+        corpus: Which corpus it should be.
+        path: Where it lies.
+        progress: Told how many recordings are read, of how many.
 
     Returns:
         ``counts`` per label, ``speakers``, ``read`` (recordings that could be), ``problems`` (each
@@ -27,7 +35,8 @@ def check(corpus: Corpus, path: Path) -> dict[str, Any]:
     problems: list[dict[str, str]] = []
     heard: dict[str, str] = {}
     unreadable = 0
-    for utterance in utterances:
+    for done, utterance in enumerate(utterances):
+        progress(done, len(utterances))
         try:
             samples = audio.read(utterance.file)
         except UllimError as error:
@@ -43,6 +52,7 @@ def check(corpus: Corpus, path: Path) -> dict[str, Any]:
                 }
             )
         heard.setdefault(digest, utterance.id)
+    progress(len(utterances), len(utterances))
     speakers = len({utterance.speaker for utterance in utterances})
     return {
         "corpus": corpus.name,

@@ -40,7 +40,8 @@ class EmotionttsKo(Corpus):
     )
 
     def _scan(self, path: Path) -> Iterator[Utterance]:
-        for file in path.rglob("*.wav"):
+        # Resolved, so that a path given from within a half still names it.
+        for file in path.resolve().rglob("*.wav"):
             match = _NAME.fullmatch(file.stem)
             half = next((part for part in reversed(file.parts) if part in _HALVES), None)
             if match is None or half is None:

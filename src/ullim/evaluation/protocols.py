@@ -29,7 +29,7 @@ class Fold:
 class _Protocol(BaseModel, ABC):
     """A way to split; ``speaker_independent`` ones are checked to keep every speaker apart."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     speaker_independent: ClassVar[bool] = True
     description: ClassVar[str]

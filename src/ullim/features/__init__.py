@@ -23,7 +23,7 @@ class Feature(BaseModel, ABC):
         sampling_rate: Rate the signal must have, in Hz.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     version: ClassVar[str]
 

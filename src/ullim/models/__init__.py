@@ -22,7 +22,7 @@ class Model(BaseModel, ABC):
         name: Registry name.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveInt, field_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -35,11 +35,18 @@ class DilatedCnn(Model):
     name: Literal["dilated-cnn"] = "dilated-cnn"
     channels: int = Field(128, ge=4)
     stem_channels: int = Field(16, ge=2)
-    dilations: tuple[int, ...] = (1, 2, 4, 1, 2, 4)
+    dilations: tuple[PositiveInt, ...] = (1, 2, 4, 1, 2, 4)
     kernel_size: int = Field(5, ge=1)
     attention_channels: int = Field(64, ge=1)
     dropout: float = Field(0.3, ge=0.0, lt=1.0)
     range_db: float = Field(70.0, gt=0.0)
+
+    @field_validator("kernel_size")
+    @classmethod
+    def _check_odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError(f"an even kernel of {value} has no centre; give an odd one")
+        return value
 
     def build(self, n_features: int, n_classes: int) -> nn.Module:
         """Return the network with fresh weights drawn from torch's global generator."""

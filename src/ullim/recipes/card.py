@@ -48,9 +48,9 @@ def render(
                 "## Figures",
                 "Every tested clip was answered by networks that never heard its speaker (for "
                 "leave-one-corpus-out: its corpus). The shipped weights are fitted on all clips by "
-                "the same recipe; they cannot be tested on these corpora any more. Intervals are 95 %, "
-                "bootstrapped over speakers; under ten speakers they are too narrow. A corpus is "
-                "scored over the emotions it has.",
+                "the same recipe; they cannot be tested on these corpora any more. Intervals are "
+                "95 %, bootstrapped over speakers; under ten speakers they are too narrow. A "
+                "corpus is scored over the emotions it has.",
                 _table(manifest.figures),
                 "\n".join(
                     f"- `{line}`" for line in dict.fromkeys(f.command for f in manifest.figures)
@@ -58,7 +58,8 @@ def render(
                 "## Confidence",
                 f"Logits are divided by {manifest.calibration.temperature} (fitted on "
                 f"{manifest.calibration.fitted_on}). Under {manifest.reject_threshold:.2f} the "
-                f"answer is `uncertain`: {recipe.decision.coverage:.0%} of held-out speech lies above.",
+                f"answer is `uncertain`: {recipe.decision.coverage:.0%} of held-out speech lies "
+                "above.",
                 "## Sounds that are not speech",
                 _sounds(sounds),
                 "## Training",
@@ -79,9 +80,10 @@ def _sounds(sounds: dict[str, Any] | None) -> str:
         )
     return (
         f"Of {sounds['n']} clips of environmental sounds in held-out folds, "
-        f"{sounds['refused']:.1%} were answered `no_speech` or `uncertain`; {sounds['speech_lost']:.1%} of held-out speech "
-        "was called `no_speech`. The networks had heard other clips of the same kinds of sound. "
-        "Kinds they never heard (music, for one) will fare worse."
+        f"{sounds['refused']:.1%} were answered `no_speech` or `uncertain`; "
+        f"{sounds['speech_lost']:.1%} of held-out speech was called `no_speech`. The networks had "
+        "heard other clips of the same kinds of sound. Kinds they never heard (music, for one) "
+        "will fare worse."
     )
 
 

@@ -43,7 +43,7 @@ else:
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class CorpusPart(_Part):
@@ -66,6 +66,10 @@ class CorpusPart(_Part):
         known = registry.components("corpora")
         if self.name not in known:
             raise ValueError(f"no corpus is called {self.name!r}; there are: {', '.join(known)}")
+        offered = known[self.name].labels
+        unknown = sorted(set(self.drop_labels) - set(offered))
+        if unknown:
+            raise ValueError(f"{self.name} has no labels {unknown}; it has: {', '.join(offered)}")
         return self
 
 
@@ -239,8 +243,17 @@ def load_recipe(
     if not isinstance(data, dict):
         raise RecipeError(f"{path} holds no mapping of recipe fields", code="not_yaml")
     data.setdefault("name", path.stem)
+    profiles = data.get("profiles") or {}
+    if not isinstance(profiles, dict) or not all(
+        isinstance(changes, dict) and all(isinstance(key, str) for key in changes)
+        for changes in profiles.values()
+    ):
+        raise RecipeError(
+            f"{path} has 1 mistake(s):\n  profiles: each is a mapping of dotted keys to values, "
+            "for example cpu: {training.epochs: 10}",
+            code="invalid",
+        )
     if profile is not None and profile != "full":
-        profiles = data.get("profiles") or {}
         if profile not in profiles:
             raise RecipeError(
                 f"{path.name} has no profile {profile!r}; there are: "
@@ -273,14 +286,43 @@ def parse_recipe(data: Mapping[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        problems = "\n".join(
-            f"  {'.'.join(str(part) for part in problem['loc']) or '(top)'}: "
-            f"{problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        )
+        problems = _problems(error, data)
         raise RecipeError(
-            f"{where} has {error.error_count()} mistake(s):\n{problems}", code="invalid"
+            f"{where} has {len(problems)} mistake(s):\n" + "\n".join(problems), code="invalid"
         ) from error
+
+
+def _problems(error: ValidationError, data: Mapping[str, Any]) -> list[str]:
+    """Return a line per mistake: its path as it stands in the file, and what is wrong."""
+    found = error.errors()
+    paths = [_path_in(problem["loc"], data) for problem in found]
+    lines = []
+    for problem, path in zip(found, paths, strict=True):
+        below = any(other[: len(path)] == path and len(other) > len(path) for other in paths)
+        # A sequence with a wrong item is also told too short, which says nothing more.
+        if problem["type"] == "too_short" and below:
+            continue
+        message = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"  {'.'.join(path) or '(top)'}: {message}")
+    return lines
+
+
+def _path_in(location: tuple[int | str, ...], data: Any) -> tuple[str, ...]:
+    """Drop the parts that name an alternative of a union instead of a place in the file."""
+    path: list[str] = []
+    node = data
+    for place, part in enumerate(location):
+        last = place == len(location) - 1
+        if isinstance(node, Mapping) and part not in node and part == node.get("name"):
+            continue
+        if isinstance(node, Mapping) and (part in node or last):
+            node = node.get(part)
+        elif isinstance(node, list | tuple) and isinstance(part, int) and part < len(node):
+            node = node[part]
+        else:
+            continue
+        path.append(str(part))
+    return tuple(path)
 
 
 def _set(data: dict[str, Any], key: str, value: Any) -> None:
@@ -292,7 +334,9 @@ def _set(data: dict[str, Any], key: str, value: Any) -> None:
             continue
         if not isinstance(node, dict):
             raise RecipeError(f"--set {key}: {part!r} lies inside a value", code="bad_override")
-        node = node.setdefault(part, {})
+        if node.get(part) is None:
+            node[part] = {}
+        node = node[part]
     if isinstance(node, list) and last.isdigit() and int(last) < len(node):
         node[int(last)] = value
     elif isinstance(node, dict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import sys
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -148,6 +149,15 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 )
         if len(targets) != n_rows:
             raise TrainingError(f"{n_rows} rows were given with {len(targets)} labels")
+        total = np.nansum(targets, axis=1)
+        wrong = np.flatnonzero(
+            (np.abs(total - 1) > 1e-3) | (np.nan_to_num(targets) < 0).any(axis=1)
+        )
+        if wrong.size:
+            raise TrainingError(
+                f"row {wrong[0]} of y holds {targets[wrong[0]].tolist()}; shares must lie in "
+                "[0, 1] and sum to 1 over the classes that are not NaN"
+            )
         if np.nansum(targets, axis=0).astype(bool).sum() < 2:
             raise TrainingError("the training rows hold fewer than two labels; give more labels")
         return targets
@@ -162,9 +172,18 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self, views: list[Ragged], targets: Matrix, held_out: npt.NDArray[np.int64], member: int
     ) -> tuple[nn.Module, list[dict[str, float]]]:
         train_rows = np.setdiff1d(np.arange(len(targets)), held_out)
+        if len(train_rows) < 2:
+            raise TrainingError(
+                f"{len(targets)} rows leave {len(train_rows)} to train on beside the validation "
+                "speakers; give more recordings"
+            )
         # Lightning and torch draw from torch's global generator: fork it, so that what ran before
         # changes nothing here and nothing here changes what runs after.
-        with torch.random.fork_rng(), quiet_lightning():
+        with (
+            torch.random.fork_rng(),
+            quiet_lightning(),
+            tempfile.TemporaryDirectory(prefix="ullim-") as temporary,
+        ):
             torch.manual_seed(self.seed * 1009 + member)
             fitting = Fitting(
                 self.model.build(self.n_features_in_, len(self.classes_)),
@@ -176,13 +195,17 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 self._max_frames,
                 [self.seed, member],
             )
-            folder = None if self.checkpoints is None else self.checkpoints / f"member-{member}"
-            best = ModelCheckpoint(folder, "best", monitor=_MONITOR, mode="max", save_last=True)
+            folder = (self.checkpoints or Path(temporary)) / f"member-{member}"
+            best = ModelCheckpoint(
+                folder, "best", monitor=_MONITOR, mode="max", enable_version_counter=False
+            )
+            # Of its own, because the best one is written only when there is a better one.
+            last = ModelCheckpoint(folder, "last", enable_version_counter=False)
             trainer = Trainer(
                 accelerator=self.accelerator,
                 devices=1,
                 max_epochs=self.training.epochs,
-                callbacks=self._callbacks(best),
+                callbacks=[best, last, *self._callbacks()],
                 gradient_clip_val=5.0,
                 logger=False,
                 enable_model_summary=False,
@@ -191,16 +214,15 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 num_sanity_val_steps=0,
                 default_root_dir=folder,
             )
-            last = None if folder is None else folder / "last.ckpt"
-            trainer.fit(fitting, ckpt_path=last if last and last.is_file() else None)
+            resumed = folder / "last.ckpt"
+            trainer.fit(fitting, ckpt_path=resumed if resumed.is_file() else None)
             kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
             fitting.load_state_dict(kept["state_dict"], strict=False)
         return fitting.network.cpu().eval(), fitting.history
 
-    def _callbacks(self, checkpoint: Callback) -> list[Callback]:
+    def _callbacks(self) -> list[Callback]:
         callbacks: list[Callback] = [
-            checkpoint,
-            EarlyStopping(_MONITOR, mode="max", patience=self.training.patience),
+            EarlyStopping(_MONITOR, mode="max", patience=self.training.patience)
         ]
         if self.training.average_decay > 0:
             callbacks.append(WeightAveraging(avg_fn=_Average(self.training.average_decay)))
@@ -231,7 +253,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Features) -> npt.NDArray[Any]:
         """Return the most probable label of each row."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        probabilities = self.predict_proba(X)
+        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
     def _starts(self, n_frames: int) -> npt.NDArray[np.int64]:
         return self.window.starts(n_frames, self.feature_hop_s)

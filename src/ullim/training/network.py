@@ -106,6 +106,12 @@ class Fitting(LightningModule):
         values = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         self.history.append({"epoch": float(self.current_epoch), **values})
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["history"] = self.history
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.history = checkpoint["history"]
+
     def configure_optimizers(self) -> Any:
         # Decay pulls on weights, not on biases and normalisation, whose scale is their meaning.
         decayed = [p for p in self.network.parameters() if p.ndim > 1]

@@ -36,20 +36,19 @@ def validation_rows(
     """
     keys = np.arange(len(targets)) if groups is None else np.array(list(groups))
     _, corpus = np.unique(np.isnan(targets), axis=0, return_inverse=True)
-    corpus = corpus.ravel()
-    held_out: list[npt.NDArray[np.int64]] = []
-    for stratum in range(corpus.max() + 1):
-        rows = np.flatnonzero(corpus == stratum)
-        speakers = np.unique(keys[rows])
+    names, first = np.unique(keys, return_index=True)
+    home = corpus.ravel()[first]  # a speaker of several corpora belongs to that of the first row
+    held_out: list[npt.NDArray[np.generic]] = []
+    for stratum in np.unique(home):
+        speakers = names[home == stratum]
         if len(speakers) < 2:
             continue
-        order = np.random.default_rng([seed, stratum]).permutation(speakers)
+        order = np.random.default_rng([seed, int(stratum)]).permutation(speakers)
         n = min(math.ceil(share * len(speakers)), len(speakers) - 1)
-        taken = np.roll(order, -member * n)[:n]
-        held_out.append(rows[np.isin(keys[rows], taken)])
+        held_out.append(np.roll(order, -member * n)[:n])
     if not held_out:
         raise TrainingError(
             "early stopping needs a second speaker to validate on, and training has only one; "
             "add recordings of another speaker"
         )
-    return np.sort(np.concatenate(held_out))
+    return np.flatnonzero(np.isin(keys, np.concatenate(held_out)))
