@@ -155,3 +155,101 @@ _BUILDERS: dict[str, Callable[[Path], None]] = {
     "emotiontts_ko": _emotiontts_ko,
     "esc10": _esc10,
 }
+
+
+BundleMaker = Callable[..., Path]
+TOY_LABELS = ("neutral", "happiness", "sadness", "anger", "no_speech")
+_TOY_BANDS = 32
+
+
+@pytest.fixture(scope="session")
+def make_bundle() -> BundleMaker:
+    """Writes a bundle without torch: ``make_bundle(folder, labels=..., weights=..., bias=...)``.
+
+    Its logits are the mean over frames of a 32-band log-mel times ``weights``, plus ``bias``. By
+    default the emotions follow the colour of the sound, whatever its level, and ``no_speech`` how
+    much of it lies in the upper bands: high for noise, low for a voice. Without ``weights``, a
+    ``bias`` alone fixes the answer. Other arguments are fields of the manifest.
+    """
+    onnx = pytest.importorskip("onnx")
+
+    from ullim import bundle
+    from ullim.decision import Decision
+    from ullim.features.spectral import LogMel
+    from ullim.window import Window
+
+    feature = LogMel(n_mels=_TOY_BANDS, n_fft=512, win_length=512, hop_length=256)
+
+    def graph(weights: FloatArray, bias: FloatArray) -> bytes:
+        n_labels = len(bias)
+        tensors = [
+            onnx.numpy_helper.from_array(np.asarray(weights, np.float32), "weights"),
+            onnx.numpy_helper.from_array(np.asarray(bias, np.float32), "bias"),
+            onnx.numpy_helper.from_array(np.array([1], np.int64), "axes"),
+        ]
+        nodes = [
+            onnx.helper.make_node("ReduceMean", ["logmel", "axes"], ["mean"], keepdims=0),
+            onnx.helper.make_node("MatMul", ["mean", "weights"], ["product"]),
+            onnx.helper.make_node("Add", ["product", "bias"], ["logits"]),
+        ]
+        kind = onnx.TensorProto.FLOAT
+        inputs = [
+            onnx.helper.make_tensor_value_info("logmel", kind, ["batch", "frames", _TOY_BANDS])
+        ]
+        outputs = [onnx.helper.make_tensor_value_info("logits", kind, ["batch", n_labels])]
+        model = onnx.helper.make_model(
+            onnx.helper.make_graph(nodes, "toy", inputs, outputs, tensors),
+            opset_imports=[onnx.helper.make_opsetid("", 18)],
+            ir_version=9,
+        )
+        onnx.checker.check_model(model)
+        return bytes(model.SerializeToString())
+
+    def make(
+        folder: Path,
+        *,
+        labels: tuple[str, ...] = TOY_LABELS,
+        weights: FloatArray | None = None,
+        bias: FloatArray | list[float] | None = None,
+        members: int = 1,
+        **fields: object,
+    ) -> Path:
+        if bias is None:
+            generator = np.random.default_rng(7)
+            weights = generator.normal(0.0, 0.06, (_TOY_BANDS, len(labels)))
+            weights -= weights.mean(axis=0)
+            bias = np.zeros(len(labels))
+            if "no_speech" in labels:
+                column = labels.index("no_speech")
+                half = _TOY_BANDS // 2
+                weights[:, column] = np.repeat([-1.0, 1.0], half) * 2.0 / half
+                bias[column] = 3.0
+        if weights is None:
+            weights = np.zeros((_TOY_BANDS, len(labels)))
+        graphs = {f"member-{member}.onnx": graph(weights, bias) for member in range(members)}
+        stated = {
+            "schema_version": bundle.SCHEMA_VERSION,
+            "name": folder.name,
+            "title": "A toy",
+            "labels": labels,
+            "inputs": (bundle.InputSpec(**feature.identity()),),
+            "graphs": tuple(
+                bundle.GraphSpec(file=name, inputs=("logmel",), opset=18) for name in graphs
+            ),
+            "window": Window(mode="crop", length_s=2.0, hop_s=1.0),
+            "decision": Decision(),
+            "calibration": bundle.Calibration(temperature=1.0, fitted_on="nobody"),
+            "reject_threshold": 0.0,
+            "licence": "CC0 1.0",
+            "trained_on": (),
+        }
+        manifest = bundle.Manifest(**(stated | fields))
+        return bundle.write(folder, manifest, graphs, "# A toy\n")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def toy_bundle(make_bundle: BundleMaker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle whose answers follow the sound; tests that damage it copy it first."""
+    return make_bundle(tmp_path_factory.mktemp("bundles") / "toy")
