@@ -271,7 +271,7 @@ class TestEsc10:
 
 
 def test_unknown_corpus_lists_those_there_are():
-    with pytest.raises(UllimError, match=r"no corpora component is called 'iemocop'.*ravdess"):
+    with pytest.raises(UllimError, match=r"no corpus is called 'iemocop'.*ravdess"):
         registry.component("corpora", "iemocop")
 
 

@@ -20,6 +20,13 @@ from ullim.errors import UllimError
 
 Kind = Literal["corpora", "features", "augment", "models"]
 
+_NOUNS: dict[Kind, str] = {
+    "corpora": "corpus",
+    "features": "feature",
+    "augment": "augmentation",
+    "models": "model",
+}
+
 _BASES: dict[Kind, str] = {
     "corpora": "Corpus",
     "features": "Feature",
@@ -63,7 +70,7 @@ def component(kind: Kind, name: str) -> type[Any]:
     known = components(kind)
     if name not in known:
         raise UllimError(
-            f"no {kind} component is called {name!r}; there are: {', '.join(known)}",
+            f"no {_NOUNS[kind]} is called {name!r}; there are: {', '.join(known)}",
             code="unknown_component",
         )
     return known[name]

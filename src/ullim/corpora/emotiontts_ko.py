@@ -13,8 +13,8 @@ from ullim.types import Utterance
 # 003xx files angry, and 002xx is the lower-pitched in 14 of 15 speakers, so the two are swapped.
 _LABELS = {"0": "neutral", "1": "happiness", "2": "sadness", "3": "anger"}
 _HALVES = ("plain-to-emotional", "emotional-to-emotional")
-# The archive names no gender. Median F0 of the neutral clips is 226-294 Hz for these speakers and
-# 132-157 Hz for the others.
+# As the owner's README lists them; median F0 of their neutral clips is 226-294 Hz, and 132-157 Hz
+# of the others'.
 _FEMALE = frozenset({"ema", "emb", "nea", "neb", "nec", "ned", "nee"})
 _NAME = re.compile(r"(?P<speaker>(?:em|ne)[a-z])00(?P<emotion>[0-3])(?P<sentence>\d\d)")
 
@@ -27,7 +27,11 @@ class EmotionttsKo(Corpus):
     languages = ("ko",)
     labels = tuple(_LABELS.values())
     licence = "CC BY-NC-SA 4.0; the owner's README: research only"
-    citation = "Emotional speech synthesis corpus (emotiontts_open_db), Korea, 2020."
+    citation = (
+        "Selvas AI for KAIST (2017-2018). emotiontts_open_db, Emotional. Supported by the Ministry "
+        "of Trade, Industry & Energy (MOTIE, Korea), Industrial Technology Innovation Program No. "
+        "10080667; the owner asks every work that uses it to say so, and to be told of it."
+    )
     homepage = "https://github.com/emotiontts/emotiontts_open_db"
     layout = "plain-to-emotional/ema/wav/ema00001.wav"
     expected_counts = dict.fromkeys(labels, 75)
@@ -36,7 +40,6 @@ class EmotionttsKo(Corpus):
         "The owner's README swaps two codes: 002xx is sad and 003xx is angry (texts and pitch).",
         "In emotional-to-emotional the words differ by emotion, so the text gives the label away; "
         "only plain-to-emotional (5 speakers) says the same words in every emotion.",
-        "Gender is inferred from pitch: the owner does not state it.",
     )
 
     def _scan(self, path: Path) -> Iterator[Utterance]:

@@ -1,0 +1,5 @@
+"""``python -m ullim``."""
+
+from ullim.cli import main
+
+main()
