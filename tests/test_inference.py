@@ -660,7 +660,6 @@ class TestLong:
             assert_whole(prediction, minutes * 60)
         # All samples of the longer one would be 15 or 77 MB.
         assert peaks[long] - peaks[short] < 2 * 1024**2
-        assert peaks[long] < 12 * 1024**2
 
     def test_threads_share_a_predictor(self, predictor, make_speech):
         clips = [make_speech(3.5, f0_hz=f0, seed=i) for i, f0 in enumerate((110, 150, 230, 310))]
