@@ -30,6 +30,7 @@ SERVED = BASE | {"features", "bundle", "inference"}
 # What each room may import. Rooms of MIDDLE may not import each other.
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(BASE, BASE),
+    "__main__": {"cli"},
     **{room: BASE | {room} for room in MIDDLE},
     "bundle": BASE | {"features", "bundle"},
     "training": BASE | (MIDDLE - {"corpora"}) | {"bundle", "training"},

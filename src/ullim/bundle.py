@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ullim.decision import Decision
 from ullim.errors import BundleError
@@ -173,6 +173,15 @@ class Manifest(_Part):
     created: str = ""
     files: dict[str, str] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _check(self) -> Manifest:
+        if len(set(self.labels)) != len(self.labels) or len(self.emotions) < 2:
+            raise ValueError("labels must differ and hold at least two emotions")
+        for graph in self.graphs:
+            if len(graph.inputs) != 1:
+                raise ValueError(f"{graph.file} takes {list(graph.inputs)}, not one feature")
+        return self
+
     @property
     def emotions(self) -> tuple[str, ...]:
         """Labels that are emotions."""
@@ -215,13 +224,15 @@ def write(
         BundleError: The folder exists, or is no bundle and would be replaced.
     """
     folder = Path(folder)
-    if folder.exists() and not replace:
-        raise BundleError(
-            f"{folder} exists; give another folder, or --force to replace it", code="exists"
-        )
-    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
-        raise BundleError(f"{folder} is not a bundle and is left alone", code="exists")
+    check_target(folder, replace=replace)
     contents = {**graphs, CARD: card.encode()}
+    for name in contents:
+        if not _is_plain(name):
+            raise BundleError(
+                f"{folder}: {name!r} cannot name a file of a bundle; give a plain name without "
+                "folders",
+                code="bad_name",
+            )
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())}
     manifest = manifest.model_copy(update={"files": hashes})
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -234,12 +245,47 @@ def write(
         text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
         (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
         load(part)
-        if folder.exists():
-            shutil.rmtree(folder)
-        part.replace(folder)
+        _swap(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder
+
+
+def check_target(folder: Path, *, replace: bool) -> None:
+    """Refuse a folder that a bundle must not be written to.
+
+    Raises:
+        BundleError: It exists, and may not be replaced or is no bundle.
+    """
+    if not folder.exists():
+        return
+    if not replace:
+        raise BundleError(
+            f"{folder} exists; give another folder, or --force to replace it", code="exists"
+        )
+    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / MANIFEST).is_file()):
+        raise BundleError(
+            f"{folder} is not a bundle and is left alone; give another folder", code="exists"
+        )
+
+
+def _swap(part: Path, folder: Path) -> None:
+    """Put a finished folder in the place of another, which is lost only when that worked."""
+    if not folder.exists():
+        part.replace(folder)
+        return
+    old = part.with_name(part.name + ".old")
+    folder.replace(old)
+    try:
+        part.replace(folder)
+    except OSError:
+        old.replace(folder)
+        raise
+    shutil.rmtree(old)
+
+
+def _is_plain(name: str) -> bool:
+    return name not in {"", ".", ".."} and not {"/", "\\", "\0"} & set(name)
 
 
 def load(folder: str | Path) -> Bundle:
@@ -258,8 +304,10 @@ def load(folder: str | Path) -> Bundle:
         )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path} is not readable JSON: {error}", code="damaged") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(
+            f"{path} is not readable JSON ({error}); copy the whole folder again", code="damaged"
+        ) from error
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != SCHEMA_VERSION:
         raise BundleError(
@@ -281,14 +329,16 @@ def load(folder: str | Path) -> Bundle:
 
 def _check_files(folder: Path, manifest: Manifest) -> None:
     listed = set(manifest.files)
-    for name in [graph.file for graph in manifest.graphs]:
+    for name in [CARD, *(graph.file for graph in manifest.graphs)]:
         if name not in listed:
             raise BundleError(
-                f"{folder}: {name} is used but has no hash in {MANIFEST}", code="damaged"
+                f"{folder}: {name} is needed but has no hash in {MANIFEST}; copy the whole folder "
+                "again, or train it anew",
+                code="damaged",
             )
     for name, expected in manifest.files.items():
         file = folder / name
-        if file.parent != folder or not file.is_file():
+        if not _is_plain(name) or not file.is_file():
             raise BundleError(
                 f"{folder} lacks its file {name}; copy the whole folder again", code="damaged"
             )

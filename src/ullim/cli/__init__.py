@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import sys
 
 import typer
@@ -42,6 +42,10 @@ def main() -> None:
 
         sys.stdout.write(f"ullim {__version__}\n")
         return
+    for stream in (sys.stdout, sys.stderr):
+        # A file's name may be no text, and a terminal may not know Hangul.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except UllimError as error:
@@ -52,8 +56,3 @@ def main() -> None:
     except KeyboardInterrupt:
         complain("stopped")
         sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read our output has had enough, as `head` does; the interpreter would complain
-        # once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ullim.cli.console import StageProgress
+from ullim.cli.console import StageProgress, read_by_others
 from ullim.errors import UllimError
 from ullim.types import LABELS_KO, STATUS_KO
 
@@ -79,7 +80,7 @@ def predict(
     sources = _expand(paths)
     failed = False
     writer = _WRITERS[format](timeline, lang)
-    with ThreadPoolExecutor(jobs) as pool, ExitStack() as stack:
+    with read_by_others(), ThreadPoolExecutor(jobs) as pool, ExitStack() as stack:
         # A bar on stderr, where somebody watches and the answers come only at the end.
         watched = len(sources) > 1 and sys.stderr.isatty() and not writer.immediate
         progress = stack.enter_context(StageProgress()) if watched else None
@@ -88,7 +89,8 @@ def predict(
             writer.add(result)
             if progress is not None:
                 progress("predicting", done, len(sources))
-    writer.close()
+        stack.close()
+        writer.close()
     if failed:
         raise typer.Exit(1)
 
@@ -119,7 +121,8 @@ def _expand(paths: Sequence[str]) -> list[str]:
         raise UllimError("standard input (-) can be read once; name it once", code="bad_paths")
     found: list[str] = []
     for path in paths:
-        if path == "-" or not Path(path).is_dir():
+        # os.path, because it answers False where Path raises: for a name too long to be one.
+        if path == "-" or not os.path.isdir(path):  # noqa: PTH112
             found.append(path)
             continue
         files = sorted(

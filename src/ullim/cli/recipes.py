@@ -60,4 +60,8 @@ def show(
     source = shipped if shipped.is_file() else Path(name)
     if not source.is_file():
         raise RecipeError(f"no recipe {name!r}; `ullim recipes list` shows those there are")
-    sys.stdout.write(source.read_text(encoding="utf-8"))
+    try:
+        text = source.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{source} is not readable YAML; give a recipe's text file") from error
+    sys.stdout.write(text)

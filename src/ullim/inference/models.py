@@ -29,7 +29,7 @@ def names() -> dict[str, Path]:
             found |= {
                 path.name: path
                 for path in sorted(root.iterdir())
-                if (path / bundle.MANIFEST).is_file()
+                if not path.name.startswith(".") and (path / bundle.MANIFEST).is_file()
             }
     return found
 
@@ -78,9 +78,12 @@ def add(folder: Path, name: str | None = None) -> Path:
     part = target.with_name(f".{name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
-    for file in (bundle.MANIFEST, *checked.manifest.files):
-        shutil.copyfile(folder / file, part / file)
-    part.replace(target)
+    try:
+        for file in (bundle.MANIFEST, *checked.manifest.files):
+            shutil.copyfile(folder / file, part / file)
+        part.replace(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
     return target
 
 

@@ -39,6 +39,12 @@ class Predictor:
         """Open the graphs of a bundle; ``threads`` is how many cores one prediction may use."""
         self.bundle = loaded
         self.labels = loaded.manifest.emotions
+        if len(loaded.features) != 1:
+            raise BundleError(
+                f"{loaded.folder} takes {len(loaded.features)} features and this ullim predicts "
+                "from one; install a newer ullim",
+                code="unsupported",
+            )
         (self._feature,) = loaded.features.values()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -57,6 +63,31 @@ class Predictor:
                 "train it anew",
                 code="damaged",
             ) from error
+        for session, graph in zip(self._sessions, loaded.manifest.graphs, strict=True):
+            self._check_graph(session, graph)
+
+    def _check_graph(self, session: onnxruntime.InferenceSession, graph: bundle.GraphSpec) -> None:
+        """Refuse a graph whose inputs and outputs are not what the manifest says."""
+        takes = {put.name: put.shape for put in session.get_inputs()}
+        gives = {put.name: put.shape for put in session.get_outputs()}
+        name, bands = graph.inputs[0], self._feature.n_features
+        labels = len(self.bundle.manifest.labels)
+        sound = (
+            set(takes) == {name}
+            and name == self._feature.name
+            and len(takes[name]) == 3
+            and takes[name][2] in (bands, None)
+            and graph.output in gives
+            and len(gives[graph.output]) == 2
+            and gives[graph.output][1] in (labels, None)
+        )
+        if not sound:
+            raise BundleError(
+                f"{self.bundle.folder}: {graph.file} takes {takes} and gives {gives}; the manifest "
+                f"says {name} (batch, frames, {bands}) and {graph.output} (batch, {labels}). Copy "
+                "the bundle again, or train it anew",
+                code="damaged",
+            )
 
     @classmethod
     def from_folder(cls, folder: str | Path, *, threads: int = 1) -> Predictor:

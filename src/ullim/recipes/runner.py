@@ -94,6 +94,12 @@ def run(
             for part in recipe.task.corpora
         },
     }
+    work = [
+        _Job(seed, Fold(fold.name, fold.train, fold.test[table.tested[fold.test]]))
+        for seed in seeds
+        for fold in scheme.folds(table.utterances, table.names, seed)
+        if table.tested[fold.test].any()
+    ]
     _claim(out, recipe, facts)
     prepared = prepare(
         recipe,
@@ -101,12 +107,6 @@ def run(
         jobs=jobs,
         progress=lambda done, total: report("features", done, total),
     )
-    work = [
-        _Job(seed, Fold(fold.name, fold.train, fold.test[table.tested[fold.test]]))
-        for seed in seeds
-        for fold in scheme.folds(table.utterances, table.names, seed)
-        if table.tested[fold.test].any()
-    ]
     todo = [job for job in work if not _fold_file(out, job).is_file()]
     report("folds", len(work) - len(todo), len(work))
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")

@@ -62,8 +62,9 @@ def train(
         RecipeError: A run folder is not finished, or of another recipe or other recordings.
         BundleError: ``out`` exists.
     """
-    if out.exists() and not force:
-        raise RecipeError(f"{out} exists; give another --out, or --force to replace it")
+    bundle.check_target(out, replace=force)
+    for folder in [*runs, *figures]:
+        _check_finished(folder)
     runs = list(runs)
     if not runs:
         runs = [out.with_name(out.name + ".run")]
@@ -94,7 +95,9 @@ def train(
     estimator = fit(make_estimator(recipe, seed=seed), recipe, table, prepared, rows)
     report("final fit", 1, 1)
     lengths = prepared.views[0].lengths
-    examples = [prepared.views[0][int(row)] for row in np.argsort(lengths)[:: len(lengths) // 24]]
+    examples = [
+        prepared.views[0][int(row)] for row in np.argsort(lengths)[:: max(1, len(lengths) // 24)]
+    ]
     graphs = {
         f"member-{member}.onnx": to_onnx(network, recipe.feature.name, examples[::-1])
         for member, network in enumerate(estimator.networks_)
@@ -177,24 +180,29 @@ def _trained_on(table: Table) -> tuple[bundle.TrainedOn, ...]:
     )
 
 
-def _check_run(folder: Path, recipe: Recipe, hashed: str) -> None:
+def _check_finished(folder: Path) -> None:
     needed = ("run.json", "recipe.yaml", "metrics.json", "predictions.csv")
     if not all((folder / name).is_file() for name in needed):
         raise RecipeError(
-            f"{folder} is no finished run folder; run `ullim run {recipe.name}` first"
+            f"{folder} is no finished run folder; finish it with `ullim run` first",
+            code="not_found",
         )
+    details = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    if not details["speaker_independent"]:
+        raise RecipeError(
+            f"{folder} was run under {details['protocol']['name']}, which shares speakers between "
+            "training and test; a card states only speaker-independent figures",
+            code="speaker_overlap",
+        )
+
+
+def _check_run(folder: Path, recipe: Recipe, hashed: str) -> None:
     details = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     if load_recipe(folder / "recipe.yaml").identity() != recipe.identity():
         raise RecipeError(
             f"{folder} was run with another recipe than {recipe.name}; its figures would not be "
             "this bundle's. Run it again, or give it as --figures",
             code="other_run",
-        )
-    if not details["speaker_independent"]:
-        raise RecipeError(
-            f"{folder} was run under {details['protocol']['name']}, which shares speakers between "
-            "training and test; a card states only speaker-independent figures",
-            code="speaker_overlap",
         )
     if details["audio_hash"] != hashed:
         raise RecipeError(
