@@ -1,9 +1,9 @@
-"""Write docs/results.md from the run folders under results/.
+"""Write docs/results.md, and the table in README.md, from the run folders under results/.
 
 Usage: python scripts/write_results.py [--check]
 
 Every figure on the page is read from a ``metrics.json`` that ``ullim run`` left, beside the
-command that was typed. ``--check`` writes nothing and fails where the page is not up to date.
+command that was typed. ``--check`` writes nothing and fails where something is not up to date.
 """
 
 from __future__ import annotations
@@ -15,6 +15,57 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "results.md"
+README = ROOT / "README.md"
+BEGIN, END = "<!-- figures: written by scripts/write_results.py -->", "<!-- end of figures -->"
+
+# What README.md shows: run folder, corpus, what is asked, and a baseline of openSMILE's ComParE
+# features with a linear support vector machine under the same protocol, measured by us.
+SHOWN = (
+    ("cnn-ravdess_emobox", "ravdess", "RAVDESS, 8 emotions, EmoBox folds", 54.6),
+    ("cnn-emodb_leave-one-speaker-out", "emodb", "EMO-DB, 6 emotions, leave one speaker out", 79.8),
+    (
+        "cnn-emotiontts-ko_leave-one-speaker-out",
+        "emotiontts_ko",
+        "emotiontts_ko, plain half, 4 emotions, leave one speaker out",
+        62.0,
+    ),
+    (
+        "cnn-four-emotions_leave-one-corpus-out",
+        "ravdess",
+        "RAVDESS, 4 emotions, trained on the other two corpora",
+        36.1,
+    ),
+    (
+        "cnn-four-emotions_leave-one-corpus-out",
+        "emodb",
+        "EMO-DB, 4 emotions, trained on the other two corpora",
+        33.9,
+    ),
+    (
+        "cnn-four-emotions_leave-one-corpus-out",
+        "emotiontts_ko",
+        "emotiontts_ko, 4 emotions, trained on the other two corpora",
+        41.3,
+    ),
+    (
+        "default_speaker-kfold",
+        "ravdess",
+        "default model, RAVDESS, 7 emotions, held-out speakers",
+        None,
+    ),
+    (
+        "default_speaker-kfold",
+        "emodb",
+        "default model, EMO-DB, 6 emotions, held-out speakers",
+        None,
+    ),
+    (
+        "default_speaker-kfold",
+        "emotiontts_ko",
+        "default model, emotiontts_ko, 4 emotions, held-out speakers",
+        None,
+    ),
+)
 
 HEAD = """# Results
 
@@ -30,15 +81,43 @@ speakers said it): acted corpora repeat a few sentences, and no speaker split ch
 
 def main() -> int:
     """Write or check the page."""
-    text = page(sorted(path.parent for path in (ROOT / "results").glob("*/metrics.json")))
+    stale = [path for path, text in wanted().items() if path.read_text(encoding="utf-8") != text]
     if "--check" in sys.argv[1:]:
-        if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text:
-            print("docs/results.md is not up to date: run python scripts/write_results.py")
-            return 1
-        return 0
-    PAGE.write_text(text, encoding="utf-8")
-    print(f"{PAGE.relative_to(ROOT)} written")
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is stale: run python scripts/write_results.py")
+        return bool(stale)
+    for path, text in wanted().items():
+        path.write_text(text, encoding="utf-8")
+    print(f"written: {', '.join(str(path.relative_to(ROOT)) for path in stale) or 'nothing new'}")
     return 0
+
+
+def wanted() -> dict[Path, str]:
+    """Return what each page should hold."""
+    runs = sorted(path.parent for path in (ROOT / "results").glob("*/metrics.json"))
+    readme = README.read_text(encoding="utf-8")
+    before, rest = readme.split(BEGIN)
+    after = rest.split(END)[1]
+    return {PAGE: page(runs), README: f"{before}{BEGIN}\n{shown()}\n{END}{after}"}
+
+
+def shown() -> str:
+    """Return the table of README.md."""
+    lines = [
+        "| what | UA (95 % interval over speakers) | ComParE + SVM |",
+        "|---|---|---|",
+    ]
+    for run, corpus, what, baseline in SHOWN:
+        path = ROOT / "results" / run / "metrics.json"
+        if not path.is_file():
+            continue
+        figures = json.loads(path.read_text(encoding="utf-8"))["corpora"][corpus]
+        few = " *" if figures["notes"] else ""
+        lines.append(
+            f"| {what} | {interval(figures['unweighted_average_recall'])}{few} | "
+            f"{'' if baseline is None else f'{baseline:.1f}%'} |"
+        )
+    return "\n".join(lines)
 
 
 def page(runs: list[Path]) -> str:
