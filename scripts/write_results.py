@@ -113,6 +113,9 @@ def shown() -> str:
             continue
         figures = json.loads(path.read_text(encoding="utf-8"))["corpora"][corpus]
         few = " *" if figures["notes"] else ""
+        plain = figures["unweighted_average_recall_by_group"].get("plain-to-emotional")
+        if plain is not None and what.startswith("default"):
+            what += f" (the half whose words do not give the emotion away: {plain:.1%})"
         lines.append(
             f"| {what} | {interval(figures['unweighted_average_recall'])}{few} | "
             f"{'' if baseline is None else f'{baseline:.1f}%'} |"
@@ -160,6 +163,10 @@ def section(run: Path) -> str:
             for name, value in figures["unweighted_average_recall_by_fold"].items()
         )
         lines += ["", f"- {corpus}, recall: {recall}.", f"- {corpus}, UA by fold: {folds}."]
+        groups = figures["unweighted_average_recall_by_group"]
+        if len(groups) > 1:
+            told = ", ".join(f"{name} {value:.1%}" for name, value in groups.items())
+            lines.append(f"- {corpus}, UA by group: {told}.")
         lines += [f"- {corpus}: {note}." for note in figures["notes"]]
     return "\n".join(lines) + "\n"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ullim.bundle import Figure, Manifest
 from ullim.recipes.schema import Recipe
+from ullim.registry import component
 
 _METRICS = {"unweighted_average_recall": "UA", "weighted_accuracy": "WA"}
 
@@ -36,6 +37,10 @@ def render(
                     f"- {part.title}: {part.utterances} clips, {part.speakers} "
                     f"{'folds' if part.name == 'esc10' else 'speakers'}. Licence: {part.licence}. "
                     f"{part.citation}"
+                    + "".join(
+                        f"\n  - {defect}"
+                        for defect in component("corpora", part.name).known_defects
+                    )
                     for part in manifest.trained_on
                 ),
                 *(

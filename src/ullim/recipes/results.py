@@ -37,6 +37,7 @@ def predictions_frame(
             "corpus": [u.corpus for u in chosen],
             "speaker": [u.speaker for u in chosen],
             "gender": [u.gender for u in chosen],
+            "group": [u.group for u in chosen],
             "id": [u.id for u in chosen],
             "label": [names[row] for row in rows],
         }
@@ -80,15 +81,21 @@ def _score(frame: pd.DataFrame, labels: list[str], draws: int) -> dict[str, Any]
         float(unweighted_average_recall(confusion_matrix(truth[r], guess[r], len(labels))))
         for r in (np.flatnonzero(frame["seed"] == seed) for seed in sorted(set(frame["seed"])))
     ]
-    by_fold = {
-        str(fold): round(
-            float(
-                unweighted_average_recall(confusion_matrix(truth[rows], guess[rows], len(labels)))
-            ),
-            4,
-        )
-        for fold, rows in frame.reset_index(drop=True).groupby("fold").indices.items()
-    }
+
+    def by(column: str) -> dict[str, float]:
+        parts = frame.reset_index(drop=True).groupby(column).indices
+        return {
+            str(part): round(
+                float(
+                    unweighted_average_recall(
+                        confusion_matrix(truth[rows], guess[rows], len(labels))
+                    )
+                ),
+                4,
+            )
+            for part, rows in parts.items()
+        }
+
     majority = float(confusion.sum(axis=1).max() / confusion.sum())
     return {
         "n": int(confusion.sum()),
@@ -107,7 +114,8 @@ def _score(frame: pd.DataFrame, labels: list[str], draws: int) -> dict[str, Any]
             "sd": round(float(np.std(by_seed, ddof=1)), 4) if len(by_seed) > 1 else None,
             "values": [round(value, 4) for value in by_seed],
         },
-        "unweighted_average_recall_by_fold": by_fold,
+        "unweighted_average_recall_by_fold": by("fold"),
+        "unweighted_average_recall_by_group": by("group"),
         "recall": {
             name: None if np.isnan(value) else round(float(value), 4)
             for name, value in zip(labels, recalls(confusion), strict=True)
