@@ -115,7 +115,7 @@ def shown() -> str:
         few = " *" if figures["notes"] else ""
         plain = figures["unweighted_average_recall_by_group"].get("plain-to-emotional")
         if plain is not None and what.startswith("default"):
-            what += f" (the half whose words do not give the emotion away: {plain:.1%})"
+            what += f" (the half whose words do not give it away: {plain['value']:.1%})"
         lines.append(
             f"| {what} | {interval(figures['unweighted_average_recall'])}{few} | "
             f"{'' if baseline is None else f'{baseline:.1f}%'} |"
@@ -159,13 +159,13 @@ def section(run: Path) -> str:
             f"{name} {value:.0%}" for name, value in figures["recall"].items() if value is not None
         )
         folds = ", ".join(
-            f"{name} {value:.1%}"
-            for name, value in figures["unweighted_average_recall_by_fold"].items()
+            f"{name} {part['value']:.1%}"
+            for name, part in figures["unweighted_average_recall_by_fold"].items()
         )
         lines += ["", f"- {corpus}, recall: {recall}.", f"- {corpus}, UA by fold: {folds}."]
         groups = figures["unweighted_average_recall_by_group"]
         if len(groups) > 1:
-            told = ", ".join(f"{name} {value:.1%}" for name, value in groups.items())
+            told = ", ".join(f"{name} {part['value']:.1%}" for name, part in groups.items())
             lines.append(f"- {corpus}, UA by group: {told}.")
         lines += [f"- {corpus}: {note}." for note in figures["notes"]]
     return "\n".join(lines) + "\n"

@@ -31,6 +31,7 @@ class Corpus(ABC):
         expected_counts: Utterances per label in the complete corpus.
         expected_speakers: Speakers in the complete corpus.
         known_defects: What a user must know before trusting a figure on it.
+        revealing_groups: Groups whose words alone give the label away.
     """
 
     name: ClassVar[str]
@@ -43,6 +44,7 @@ class Corpus(ABC):
     expected_counts: ClassVar[dict[str, int]]
     expected_speakers: ClassVar[int]
     known_defects: ClassVar[tuple[str, ...]] = ()
+    revealing_groups: ClassVar[tuple[str, ...]] = ()
     layout: ClassVar[str]
 
     @abstractmethod

@@ -36,6 +36,7 @@ class EmotionttsKo(Corpus):
     layout = "plain-to-emotional/ema/wav/ema00001.wav"
     expected_counts = dict.fromkeys(labels, 75)
     expected_speakers = 15
+    revealing_groups = ("emotional-to-emotional",)
     known_defects = (
         "The owner's README swaps two codes: 002xx is sad and 003xx is angry (texts and pitch).",
         "In emotional-to-emotional the words differ by emotion, so the text gives the label away; "

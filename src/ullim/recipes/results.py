@@ -82,19 +82,15 @@ def _score(frame: pd.DataFrame, labels: list[str], draws: int) -> dict[str, Any]
         for r in (np.flatnonzero(frame["seed"] == seed) for seed in sorted(set(frame["seed"])))
     ]
 
-    def by(column: str) -> dict[str, float]:
+    def by(column: str) -> dict[str, dict[str, float]]:
         parts = frame.reset_index(drop=True).groupby(column).indices
-        return {
-            str(part): round(
-                float(
-                    unweighted_average_recall(
-                        confusion_matrix(truth[rows], guess[rows], len(labels))
-                    )
-                ),
-                4,
-            )
-            for part, rows in parts.items()
-        }
+        figures = {}
+        for part, rows in parts.items():
+            matrix = confusion_matrix(truth[rows], guess[rows], len(labels))
+            value = round(float(unweighted_average_recall(matrix)), 4)
+            heard = {speakers[row] for row in rows}
+            figures[str(part)] = {"value": value, "n": len(rows), "n_speakers": len(heard)}
+        return figures
 
     majority = float(confusion.sum(axis=1).max() / confusion.sum())
     return {

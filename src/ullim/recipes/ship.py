@@ -214,21 +214,28 @@ def _check_run(folder: Path, recipe: Recipe, hashed: str) -> None:
 def _figures(folder: Path) -> list[bundle.Figure]:
     details = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    return [
-        bundle.Figure(
-            corpus=corpus,
-            protocol=details["protocol"]["name"],
-            metric=metric,
-            value=figures[metric]["value"],
-            low=figures[metric]["low"],
-            high=figures[metric]["high"],
-            n=figures["n"],
-            n_speakers=figures["n_speakers"],
-            labels=tuple(
-                name for name in figures["labels"] if name not in figures["absent_labels"]
-            ),
-            command=details["command"],
-        )
-        for corpus, figures in metrics["corpora"].items()
-        for metric in ("unweighted_average_recall", "weighted_accuracy")
-    ]
+    found = []
+    for name, figures in metrics["corpora"].items():
+        common = {
+            "corpus": name,
+            "protocol": details["protocol"]["name"],
+            "n": figures["n"],
+            "n_speakers": figures["n_speakers"],
+            "labels": [
+                label for label in figures["labels"] if label not in figures["absent_labels"]
+            ],
+            "command": details["command"],
+        }
+        parts = [
+            {"metric": metric} | figures[metric]
+            for metric in ("unweighted_average_recall", "weighted_accuracy")
+        ]
+        # Where the words of a part give the label away, the rest is the figure to trust.
+        revealing = component("corpora", name).revealing_groups
+        parts += [
+            {"corpus": f"{name}, only {group}", "metric": "unweighted_average_recall"} | part
+            for group, part in figures["unweighted_average_recall_by_group"].items()
+            if revealing and group not in revealing
+        ]
+        found += [bundle.Figure.model_validate(common | part) for part in parts]
+    return found
