@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import tempfile
 import warnings
 from pathlib import Path
@@ -52,7 +53,9 @@ def to_onnx(network: nn.Module, feature_name: str, examples: list[FloatArray]) -
         warnings.catch_warnings(),
         contextlib.redirect_stdout(io.StringIO()),
     ):
-        warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
+        # The exporter warns of its own deprecations, and of packages that nothing here needs.
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         path = Path(folder) / "graph.onnx"
         torch.onnx.export(
             served,
