@@ -220,6 +220,12 @@ def told(
 
 
 class TestTimeline:
+    def test_a_clip_taken_mostly_for_other_sounds_needs_one_window_that_is_clearly_a_voice(self):
+        scores = [[0.9, 0.1]] * 3
+        assert told(scores, silence=[0.4, 0.7, 0.7]).scores is None
+        assert told(scores, silence=[0.1, 0.9, 0.9]).scores is not None
+        assert told(scores, silence=[0.4, 0.4, 0.6]).scores is not None
+
     def test_a_change_shows(self):
         answer = told([[0.9, 0.1]] * 4 + [[0.1, 0.9]] * 4)
         assert [segment.label for segment in answer.segments] == ["neutral", "anger"]

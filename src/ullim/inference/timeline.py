@@ -19,6 +19,10 @@ Seconds = npt.NDArray[np.float64]
 # A stretch is silent when less of it than this is voice.
 _MIN_VOICE_SHARE = 0.2
 
+# Where most of a recording is taken for other sounds, one window must be this clearly a voice:
+# of a long recording with little speech some window is, of a barking dog none.
+_CLEAR_VOICE = 0.2
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Windows:
@@ -69,8 +73,13 @@ def decide(
     spoken_s = _spoken_s(voice_frames, windows.starts_s, ends_s)
     # Of a clip shorter than the usual minimum, half must be voice.
     enough_s = min(decision.min_speech_s, duration_s / 2)
-    speaking = (spoken_s >= enough_s) & (windows.silence < 0.5)
-    if voice_frames.sum() * FRAME_S < enough_s or not speaking.any():
+    voiced = spoken_s >= enough_s
+    speaking = voiced & (windows.silence < 0.5)
+    heard = speaking.any() and (
+        np.average(windows.silence[voiced], weights=spoken_s[voiced]) < 0.5
+        or windows.silence[speaking].min() < _CLEAR_VOICE
+    )
+    if voice_frames.sum() * FRAME_S < enough_s or not heard:
         return Answer(None, 0.0, (Segment(0.0, duration_s, None, None, {}),))
     weight = np.where(speaking, spoken_s, 0.0)
     weight /= weight.sum()
