@@ -447,6 +447,11 @@ class TestShipped:
             assert set(loaded.manifest.emotions) <= set(LABELS)
             assert not any(_is_pickle(data) for data in contents(folder).values())
 
+    def test_no_bundle_carries_the_folders_of_the_machine_that_trained_it(self):
+        for file in SHIPPED.rglob("*.onnx"):
+            assert b"site-packages" not in file.read_bytes(), file
+            assert b"stack_trace" not in file.read_bytes(), file
+
     def test_every_card_says_what_a_user_must_know(self):
         if not SHIPPED.is_dir():
             pytest.skip(f"no bundles are in {SHIPPED}; train them first")

@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -69,7 +70,7 @@ def to_onnx(network: nn.Module, feature_name: str, examples: list[FloatArray]) -
             external_data=False,
             verbose=False,
         )
-        graph = path.read_bytes()
+        graph = without_traces(path.read_bytes())
     difference = largest_difference(network, graph, feature_name, examples)
     if difference > TOLERANCE:
         raise TrainingError(
@@ -78,6 +79,24 @@ def to_onnx(network: nn.Module, feature_name: str, examples: list[FloatArray]) -
             code="export_differs",
         )
     return graph
+
+
+def without_traces(graph: bytes) -> bytes:
+    """Return the graph without what the exporter notes for debugging.
+
+    It writes the stack of every operation into the file, and with it the folders of the machine
+    that trained.
+    """
+    model = onnx.load_from_string(graph)
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    for part in (*model.graph.input, *model.graph.output):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    return bytes(model.SerializeToString())
 
 
 def largest_difference(
