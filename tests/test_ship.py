@@ -283,9 +283,11 @@ class TestRun:
         fitted = []
         run_fold = runner._run_fold
 
-        def counted(recipe: Any, table: Any, prepared: Any, job: Any, *rest: Any) -> Any:
+        def counted(
+            recipe: Any, table: Any, prepared: Any, job: Any, *rest: Any, **named: Any
+        ) -> Any:
             fitted.append(job.fold.name)
-            return run_fold(recipe, table, prepared, job, *rest)
+            return run_fold(recipe, table, prepared, job, *rest, **named)
 
         monkeypatch.setattr(runner, "_run_fold", counted)
         run_toy(recipe, emodb, own_run)

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -139,17 +140,17 @@ def _expand(paths: Sequence[str]) -> list[str]:
     return found
 
 
-class _Writer:
+class _Writer(ABC):
     immediate = False  # whether each answer is written as soon as it is known
 
     def __init__(self, timeline: bool, lang: Language) -> None:
         self.timeline = timeline
         self.lang = lang
 
-    def add(self, result: dict[str, Any]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def add(self, result: dict[str, Any]) -> None: ...
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most have nothing left to write
         """Write what is left."""
 
     def label(self, name: str | None) -> str:

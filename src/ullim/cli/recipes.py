@@ -17,23 +17,16 @@ app = typer.Typer(no_args_is_help=True, help="List and show recipes.")
 @app.command("list")
 def list_recipes() -> None:
     """List the recipes that come with ullim."""
-    from importlib.resources import files
-
     import yaml
 
+    from ullim.recipes import recipe_paths
+
     rows = []
-    for path in sorted(files("ullim.recipes").iterdir(), key=lambda path: path.name):
-        if path.name.endswith(".yaml"):
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
-            corpora = [part["name"] for part in data["task"]["corpora"]]
-            rows.append(
-                (
-                    path.name.removesuffix(".yaml"),
-                    data["title"],
-                    ", ".join(corpora),
-                    ", ".join(protocol["name"] for protocol in data["protocols"]),
-                )
-            )
+    for name, path in recipe_paths().items():
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        corpora = ", ".join(part["name"] for part in data["task"]["corpora"])
+        protocols = ", ".join(protocol["name"] for protocol in data["protocols"])
+        rows.append((name, data["title"], corpora, protocols))
     print_table(None, ("name", "title", "corpora", "protocols"), rows)
 
 
@@ -53,11 +46,11 @@ def show(
 
         sys.stdout.write(load_recipe(name, overrides=overrides or (), profile=profile).to_yaml())
         return
-    from importlib.resources import files
     from pathlib import Path
 
-    shipped = files("ullim.recipes") / f"{name}.yaml"
-    source = shipped if shipped.is_file() else Path(name)
+    from ullim.recipes import recipe_paths
+
+    source = recipe_paths().get(name, Path(name))
     if not source.is_file():
         raise RecipeError(f"no recipe {name!r}; `ullim recipes list` shows those there are")
     try:

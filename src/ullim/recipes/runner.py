@@ -111,8 +111,10 @@ def run(
     report("folds", len(work) - len(todo), len(work))
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")
     done = len(work) - len(todo)
+    watched = jobs == 1 and len(todo) == 1 and sys.stderr.isatty()
     for line in parallel(
-        delayed(_run_fold)(recipe, table, prepared, job, out, jobs, len(todo) == 1) for job in todo
+        delayed(_run_fold)(recipe, table, prepared, job, out, one_core=jobs > 1, progress=watched)
+        for job in todo
     ):
         done += 1
         _log(out, line)
@@ -172,9 +174,16 @@ def fit(
 
 
 def _run_fold(
-    recipe: Recipe, table: Table, prepared: Prepared, job: _Job, out: Path, jobs: int, alone: bool
+    recipe: Recipe,
+    table: Table,
+    prepared: Prepared,
+    job: _Job,
+    out: Path,
+    *,
+    one_core: bool,
+    progress: bool,
 ) -> str:
-    if jobs > 1:
+    if one_core:
         torch.set_num_threads(1)
     started = time.monotonic()
     estimator = fit(
@@ -182,7 +191,7 @@ def _run_fold(
             recipe,
             seed=job.seed,
             checkpoints=out / "folds" / "checkpoints" / job.name,
-            progress=alone and jobs == 1 and sys.stderr.isatty(),
+            progress=progress,
         ),
         recipe,
         table,

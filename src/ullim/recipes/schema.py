@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,6 +13,7 @@ from ullim import registry
 from ullim.decision import Decision
 from ullim.errors import RecipeError
 from ullim.evaluation.protocols import Protocol
+from ullim.recipes import recipe_paths
 from ullim.training.options import Training
 from ullim.types import LABELS, NO_SPEECH
 from ullim.window import Window
@@ -204,12 +204,6 @@ class Recipe(_Part):
         """Return the recipe with every default written out."""
         plain = self.model_dump(mode="json")
         return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
-
-
-def recipe_paths() -> dict[str, Path]:
-    """Return the recipes that come with ullim, by name."""
-    folder = Path(str(files("ullim.recipes")))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def load_recipe(

@@ -32,7 +32,7 @@ from ullim.training.data import pad
 from ullim.training.network import Fitting
 from ullim.training.options import Training
 from ullim.training.split import validation_rows
-from ullim.types import Ragged
+from ullim.types import FloatArray, Ragged
 from ullim.window import Window
 
 _MONITOR = "validation_unweighted_average_recall"
@@ -123,7 +123,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.networks_.append(network)
             self.history_.append(history)
             self.validation_rows_.append(held_out)
-            validated.append((self._member_logits(network, feature, held_out), targets[held_out]))
+            clips = [feature[int(row)] for row in held_out]
+            validated.append((self._logits(network, clips), targets[held_out]))
         self.temperature_ = fit_temperature(
             np.concatenate([logits for logits, _ in validated]),
             np.concatenate([truth for _, truth in validated]),
@@ -241,12 +242,12 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not hasattr(self, "networks_"):
             raise NotFittedError("this classifier is not fitted; call fit first")
         feature = _only_feature(X)
-        rows = np.arange(len(feature))
+        windows = [self._windows(feature[row]) for row in range(len(feature))]
+        clips = [window for row in windows for window in row]
         members = [
-            _softmax(self._member_logits(network, feature, rows, windows=True) / self.temperature_)
-            for network in self.networks_
+            _softmax(self._logits(network, clips) / self.temperature_) for network in self.networks_
         ]
-        counts = [len(self._starts(int(n_frames))) for n_frames in feature.lengths]
+        counts = [len(row) for row in windows]
         first = np.cumsum([0, *counts[:-1]])
         summed = np.add.reduceat(np.mean(members, axis=0), first, axis=0)
         return np.asarray(summed / np.array(counts)[:, None])
@@ -256,26 +257,13 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         probabilities = self.predict_proba(X)
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
-    def _starts(self, n_frames: int) -> npt.NDArray[np.int64]:
-        return self.window.starts(n_frames, self.feature_hop_s)
+    def _windows(self, clip: FloatArray) -> list[FloatArray]:
+        length = self.window.length(len(clip), self.feature_hop_s)
+        starts = self.window.starts(len(clip), self.feature_hop_s)
+        return [clip[start : start + length] for start in starts]
 
-    def _member_logits(
-        self,
-        network: nn.Module,
-        feature: Ragged,
-        rows: npt.NDArray[np.int64],
-        *,
-        windows: bool = False,
-    ) -> Matrix:
-        """Return logits of whole rows, or of all their windows in order."""
-        clips = []
-        for row in rows:
-            clip = feature[int(row)]
-            if not windows:
-                clips.append(clip)
-                continue
-            length = self.window.length(len(clip), self.feature_hop_s)
-            clips.extend(clip[start : start + length] for start in self._starts(len(clip)))
+    def _logits(self, network: nn.Module, clips: Sequence[FloatArray]) -> Matrix:
+        """Return logits of clips, in their order."""
         order = np.argsort([len(clip) for clip in clips], kind="stable")
         logits = np.empty((len(clips), len(self.classes_)), dtype=np.float32)
         with torch.inference_mode():
