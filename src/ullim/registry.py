@@ -39,8 +39,8 @@ _BASES: dict[Kind, str] = {
 def components(kind: Kind) -> dict[str, type[Any]]:
     """Return every component of a kind by its name, sorted.
 
-    >>> sorted(components("features"))
-    ['logmel', 'mfcc']
+    >>> {"logmel", "mfcc"} <= components("features").keys()
+    True
     """
     package = importlib.import_module(f"ullim.{kind}")
     base = getattr(package, _BASES[kind])

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
+from pydantic import BaseModel, ConfigDict
+
 from ullim.errors import CorpusError
 from ullim.types import Utterance, Vote
 
@@ -15,10 +17,11 @@ ACTOR = "actor"
 """Rater of an acted corpus: the label is what the speaker was asked to act."""
 
 
-class Corpus(ABC):
+class Corpus(BaseModel, ABC):
     """One corpus in the layout its owner publishes.
 
-    A subclass states the facts below and writes ``_scan``.
+    A subclass states the facts below and writes ``_scan``. Its pydantic fields, if it has any, are
+    options of reading (a name pattern, a column); a recipe gives them beside the corpus' name.
 
     Attributes:
         name: Registry name.
@@ -33,6 +36,8 @@ class Corpus(ABC):
         known_defects: What a user must know before trusting a figure on it.
         revealing_groups: Groups whose words alone give the label away.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str]
     title: ClassVar[str]

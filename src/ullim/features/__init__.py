@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,12 +14,14 @@ from ullim.types import FloatArray
 
 
 class Feature(BaseModel, ABC):
-    """A frame-wise feature of a mono signal.
+    """A named, versioned feature of a mono signal, one vector per frame or one per clip.
 
     Every field changes the numbers, so the fields are the identity; ``version`` changes whenever
     the same fields would give other numbers than before.
 
     Attributes:
+        level: ``frame`` gives one vector every ``hop_s``; ``clip`` gives one for all that was
+            given, as functionals and embeddings do.
         name: Registry name.
         sampling_rate: Rate the signal must have, in Hz.
     """
@@ -26,6 +29,7 @@ class Feature(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     version: ClassVar[str]
+    level: ClassVar[Literal["frame", "clip"]] = "frame"
 
     name: str
     sampling_rate: int = Field(16_000, ge=4_000, le=192_000)
@@ -36,9 +40,11 @@ class Feature(BaseModel, ABC):
         """Values per frame."""
 
     @property
-    @abstractmethod
     def hop_s(self) -> float:
-        """Seconds from one frame to the next."""
+        """Seconds from one frame to the next; infinite for a clip's one vector."""
+        if self.level == "frame":
+            raise NotImplementedError(f"{type(self).__name__} has frames and must state hop_s")
+        return math.inf
 
     @property
     @abstractmethod
@@ -55,7 +61,7 @@ class Feature(BaseModel, ABC):
             signal: Mono samples at ``sampling_rate``, shape (samples,), nominally in [-1, 1].
 
         Returns:
-            float32 array of shape (frames, features).
+            float32 array of shape (frames, features); one frame at level ``clip``.
 
         Raises:
             FeatureError: The signal is not one-dimensional, too short, or not finite.

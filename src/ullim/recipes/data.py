@@ -13,11 +13,9 @@ from joblib import Parallel, delayed
 
 from ullim import audio
 from ullim.augment import Augmentation
-from ullim.corpora import Corpus
 from ullim.errors import CorpusError, RecipeError, UllimError
 from ullim.features import Feature
 from ullim.recipes.schema import Recipe
-from ullim.registry import component
 from ullim.types import NO_SPEECH, FloatArray, LabelSet, Ragged, Utterance
 
 Progress = Callable[[int, int], None]
@@ -96,7 +94,7 @@ def load_table(recipe: Recipe, folders: Mapping[str, Path]) -> Table:
     utterances: list[Utterance] = []
     targets, tested = [], []
     for part in recipe.task.corpora:
-        corpus: Corpus = component("corpora", part.name)()
+        corpus = part.loader()
         dropped = set(part.drop_labels)
         mapped = {
             label: recipe.task.label_map.get(label, label)

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ullim import registry
+from ullim.corpora import Corpus
 from ullim.decision import Decision
 from ullim.errors import RecipeError
 from ullim.evaluation.protocols import Protocol
@@ -51,12 +52,14 @@ class CorpusPart(_Part):
 
     Attributes:
         name: Registry name.
+        options: How to read it, where its loader has options (``ullim corpora show NAME``).
         groups: Only utterances of these groups; None for all.
         test_groups: Only these groups are tested on, the others only trained on; None for all.
         drop_labels: Canonical labels whose utterances are left out.
     """
 
     name: str
+    options: dict[str, Any] = Field(default_factory=dict)
     groups: tuple[str, ...] | None = None
     test_groups: tuple[str, ...] | None = None
     drop_labels: tuple[str, ...] = ()
@@ -66,11 +69,22 @@ class CorpusPart(_Part):
         known = registry.components("corpora")
         if self.name not in known:
             raise ValueError(f"no corpus is called {self.name!r}; there are: {', '.join(known)}")
-        offered = known[self.name].labels
+        try:
+            offered = self.loader().labels
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, p['loc'])) or 'options'}: {p['msg']}" for p in error.errors()
+            )
+            raise ValueError(f"options of {self.name}: {problems}") from error
         unknown = sorted(set(self.drop_labels) - set(offered))
         if unknown:
             raise ValueError(f"{self.name} has no labels {unknown}; it has: {', '.join(offered)}")
         return self
+
+    def loader(self) -> Corpus:
+        """Return the corpus, ready to load."""
+        corpus: Corpus = registry.component("corpora", self.name)(**self.options)
+        return corpus
 
 
 class Task(_Part):
