@@ -116,15 +116,17 @@ class TestDefaults:
     def test_minimal_recipe(self):
         recipe = parse_recipe(MINIMAL, "toy")
         assert recipe.task.labels == ("neutral", "anger")
-        assert recipe.feature.n_mels == 40
-        assert recipe.feature.hop_length == registry.component("features", "logmel")().hop_length
+        assert recipe.features[0].n_mels == 40
+        assert (
+            recipe.features[0].hop_length == registry.component("features", "logmel")().hop_length
+        )
         assert [step.name for step in recipe.augmentation] == ["speed", "noise"]
         assert recipe.training.epochs == 3
         assert recipe.protocols[0].n_folds == 4
 
     def test_written_out_with_every_default(self):
         written = yaml.safe_load(parse_recipe(MINIMAL, "toy").to_yaml())
-        assert written["feature"]["hop_length"] == 160
+        assert written["features"][0]["hop_length"] == 160
         assert written["training"]["batch_size"] == 32
         assert parse_recipe(written, "written") == parse_recipe(MINIMAL, "toy")
 
@@ -170,7 +172,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
         "bored.*boredom",
     ),
     "no corpora": (changed(task__corpora=[]), "task.corpora", "at least 1"),
-    "unknown feature": (changed(feature__name="logmell"), "feature", "'logmel', 'mfcc'"),
+    "unknown feature": (changed(feature__name="logmell"), "feature", "'logmel'"),
     "unknown augmentation": (changed(augmentation=[{"name": "echo"}]), "augmentation.0", "noise"),
     "unknown protocol": (changed(protocols=[{"name": "x"}]), "protocols.0", "speaker-kfold"),
     "no protocol": (changed(protocols=[]), "protocols", "at least 1"),
@@ -217,9 +219,9 @@ class TestMistakes:
             "protocols",
         }
 
-    @pytest.mark.parametrize("missing", ["title", "task", "feature", "model", "protocols"])
+    @pytest.mark.parametrize("missing", ["title", "task", "features", "model", "protocols"])
     def test_missing_field(self, missing):
-        data = {key: value for key, value in MINIMAL.items() if key != missing}
+        data = {key: value for key, value in MINIMAL.items() if key not in {missing, missing[:-1]}}
         with pytest.raises(RecipeError, match=rf"{missing}: Field required"):
             parse_recipe(data, "toy")
 
@@ -279,7 +281,7 @@ class TestProfiles:
     def test_profile_overrides(self, tmp_path):
         recipe = load_recipe(write(tmp_path, MINIMAL), profile="cpu")
         assert (recipe.training.epochs, recipe.model.channels) == (1, 8)
-        assert recipe.feature.n_mels == 40
+        assert recipe.features[0].n_mels == 40
 
     @pytest.mark.parametrize("profile", [None, "full"])
     def test_full_is_the_recipe_as_it_stands(self, profile, tmp_path):
@@ -316,7 +318,7 @@ class TestOverrides:
             ("training.learning_rate=1e-3", "training.learning_rate", 1e-3),
             ("training.spec_augment=null", "training.spec_augment", None),
             ("window.mode=whole", "window.mode", "whole"),
-            ("feature.f_max_hz=4000", "feature.f_max_hz", 4000.0),
+            ("feature.f_max_hz=4000", "features.0.f_max_hz", 4000.0),
             ("title=a = b", "title", "a = b"),
             ("tags=[x, y]", "tags", ("x", "y")),
             ("protocols.0.n_folds=3", "protocols.0.n_folds", 3),

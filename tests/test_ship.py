@@ -26,6 +26,7 @@ from ullim.errors import BundleError, RecipeError  # noqa: E402
 from ullim.inference.predictor import Predictor  # noqa: E402
 from ullim.recipes import runner, ship  # noqa: E402
 from ullim.recipes.schema import load_recipe  # noqa: E402
+from ullim.training import estimator  # noqa: E402
 from ullim.types import Ragged  # noqa: E402
 
 # One emotion, one voice: (letter, F0, tilt). Boredom is in the corpus and not in the recipe.
@@ -164,7 +165,7 @@ def shipped(
 def without_export(shipped: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets ``ullim train`` write a graph exported before: exporting takes seconds."""
     graph = (shipped[0] / "member-0.onnx").read_bytes()
-    monkeypatch.setattr(ship, "to_onnx", lambda *_: graph)
+    monkeypatch.setattr(estimator, "to_onnx", lambda *_: graph)
 
 
 def train_toy(recipe: Any, emodb: Path, out: Path, **arguments: Any) -> Path:
@@ -331,7 +332,7 @@ class TestTrain:
         predictor = Predictor.from_folder(folder)
         files = sorted((emodb / "wav").glob("*.wav"))
         features = Ragged.from_items(
-            [recipe.feature.extract(soundfile.read(file, dtype="float32")[0]) for file in files]
+            [recipe.features[0].extract(soundfile.read(file, dtype="float32")[0]) for file in files]
         )
         expected = estimator.predict_proba({"logmel": features})
         assert list(estimator.classes_) == list(predictor.labels) == list(EMOTIONS)

@@ -21,6 +21,7 @@ from sklearn.base import clone  # noqa: E402
 
 from ullim import registry  # noqa: E402
 from ullim.errors import NotFittedError, TrainingError  # noqa: E402
+from ullim.models import Network  # noqa: E402
 from ullim.models.dilated_cnn import DilatedCnn  # noqa: E402
 from ullim.training.calibration import fit_temperature  # noqa: E402
 from ullim.training.data import TrainingBatches, mask, mix, pad  # noqa: E402
@@ -433,14 +434,15 @@ class TestTemperature:
 
 
 MODELS = registry.components("models")
-EVERY_MODEL = pytest.mark.parametrize("cls", MODELS.values(), ids=MODELS)
+NETWORKS = {name: cls for name, cls in MODELS.items() if issubclass(cls, Network)}
+EVERY_NETWORK = pytest.mark.parametrize("cls", NETWORKS.values(), ids=NETWORKS)
 
 # A constant added before a softmax over time changes nothing: Okabe et al.'s eq. 3 has it (k).
 WITHOUT_EFFECT = {"dilated-cnn": {"attention.2.bias"}}
 
 
-class TestEveryModel:
-    @EVERY_MODEL
+class TestEveryNetwork:
+    @EVERY_NETWORK
     def test_a_padded_clip_gets_the_logits_it_gets_alone(self, cls):
         torch.manual_seed(1)
         network = cls().build(16, 5).eval()
@@ -461,7 +463,7 @@ class TestEveryModel:
             assert together.shape == (6, 5)
             np.testing.assert_allclose(together.numpy(), alone.numpy(), atol=1e-5)
 
-    @EVERY_MODEL
+    @EVERY_NETWORK
     def test_the_gradient_reaches_every_parameter(self, cls):
         torch.manual_seed(1)
         network = cls().build(16, 3).double().eval()
@@ -475,7 +477,7 @@ class TestEveryModel:
         }
         assert idle == WITHOUT_EFFECT.get(registry.component_name(cls), set())
 
-    @EVERY_MODEL
+    @EVERY_NETWORK
     @pytest.mark.parametrize("n_features", [1, 7, 64])
     @pytest.mark.parametrize("n_classes", [2, 8])
     def test_takes_any_number_of_features_and_classes(self, cls, n_features, n_classes):
@@ -485,7 +487,7 @@ class TestEveryModel:
             assert logits.shape == (2, n_classes)
             assert torch.isfinite(logits).all()
 
-    @EVERY_MODEL
+    @EVERY_NETWORK
     def test_learns_one_batch_by_heart(self, cls):
         torch.manual_seed(0)
         network = cls().build(16, 4).train()
@@ -502,7 +504,7 @@ class TestEveryModel:
             assert (network(features, lengths).argmax(dim=1) == truth).all()
         assert loss.item() < 0.3
 
-    @EVERY_MODEL
+    @EVERY_NETWORK
     def test_equal_seeds_give_equal_weights(self, cls):
         states = []
         for seed in (3, 3, 4):
@@ -511,7 +513,7 @@ class TestEveryModel:
         assert torch.equal(states[0], states[1])
         assert not torch.equal(states[0], states[2])
 
-    @EVERY_MODEL
+    @EVERY_NETWORK
     def test_fields_survive_json(self, cls):
         assert cls.model_validate_json(cls().model_dump_json()) == cls()
         with pytest.raises(ValidationError, match="n_bananas"):

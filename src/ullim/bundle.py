@@ -56,19 +56,24 @@ class GraphSpec(_Part):
 
     Attributes:
         file: Name within the folder.
-        inputs: Names of the features it takes, float32 (batch, frames, features).
+        inputs: Names of the features it takes, float32 (batch, frames, features); one frame for a
+            feature at level ``clip``.
         output: Name of its logits, float32 (batch, labels).
         opset: ONNX operator set.
+        temperature: Its logits are divided by this and by the bundle's temperature.
+        weight: Of its probabilities in the mean.
     """
 
     file: str
-    inputs: tuple[str, ...]
+    inputs: tuple[str, ...] = Field(min_length=1)
     output: str = "logits"
     opset: int
+    temperature: float = Field(1.0, gt=0.0)
+    weight: float = Field(1.0, gt=0.0)
 
 
 class Combine(_Part):
-    """How the graphs' probabilities become one: their mean."""
+    """How the graphs' probabilities become one: their mean, by the graphs' weights."""
 
     rule: Literal["mean"] = "mean"
 
@@ -177,9 +182,6 @@ class Manifest(_Part):
     def _check(self) -> Manifest:
         if len(set(self.labels)) != len(self.labels) or len(self.emotions) < 2:
             raise ValueError("labels must differ and hold at least two emotions")
-        for graph in self.graphs:
-            if len(graph.inputs) != 1:
-                raise ValueError(f"{graph.file} takes {list(graph.inputs)}, not one feature")
         return self
 
     @property
@@ -324,7 +326,15 @@ def load(folder: str | Path) -> Bundle:
         )
         raise BundleError(f"{path} is not as it should be: {problems}", code="damaged") from error
     _check_files(folder, manifest)
-    return Bundle(folder, manifest, {spec.name: _feature(folder, spec) for spec in manifest.inputs})
+    features = {spec.name: _feature(folder, spec) for spec in manifest.inputs}
+    for graph in manifest.graphs:
+        if not set(graph.inputs) <= features.keys():
+            raise BundleError(
+                f"{folder}: {graph.file} takes {', '.join(graph.inputs)} and the bundle's inputs "
+                f"are {', '.join(features)}; copy the whole folder again, or train it anew",
+                code="damaged",
+            )
+    return Bundle(folder, manifest, features)
 
 
 def _check_files(folder: Path, manifest: Manifest) -> None:

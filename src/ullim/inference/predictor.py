@@ -39,13 +39,15 @@ class Predictor:
         """Open the graphs of a bundle; ``threads`` is how many cores one prediction may use."""
         self.bundle = loaded
         self.labels = loaded.manifest.emotions
-        if len(loaded.features) != 1:
+        rates = {feature.sampling_rate for feature in loaded.features.values()}
+        if len(rates) != 1:
             raise BundleError(
-                f"{loaded.folder} takes {len(loaded.features)} features and this ullim predicts "
-                "from one; install a newer ullim",
+                f"{loaded.folder} takes features at {sorted(rates)} Hz and this ullim predicts "
+                "from one rate; install a newer ullim",
                 code="unsupported",
             )
-        (self._feature,) = loaded.features.values()
+        (self._rate,) = rates
+        self._features = loaded.features
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -70,13 +72,12 @@ class Predictor:
         """Refuse a graph whose inputs and outputs are not what the manifest says."""
         takes = {put.name: put.shape for put in session.get_inputs()}
         gives = {put.name: put.shape for put in session.get_outputs()}
-        name, bands = graph.inputs[0], self._feature.n_features
+        wanted = {name: self._features[name].n_features for name in graph.inputs}
         labels = len(self.bundle.manifest.labels)
         sound = (
-            set(takes) == {name}
-            and name == self._feature.name
-            and len(takes[name]) == 3
-            and takes[name][2] in (bands, None)
+            set(takes) == set(wanted)
+            and all(len(shape) == 3 for shape in takes.values())
+            and all(takes[name][2] in (width, None) for name, width in wanted.items())
             and graph.output in gives
             and len(gives[graph.output]) == 2
             and gives[graph.output][1] in (labels, None)
@@ -84,8 +85,8 @@ class Predictor:
         if not sound:
             raise BundleError(
                 f"{self.bundle.folder}: {graph.file} takes {takes} and gives {gives}; the manifest "
-                f"says {name} (batch, frames, {bands}) and {graph.output} (batch, {labels}). Copy "
-                "the bundle again, or train it anew",
+                f"says {wanted} values per frame and {graph.output} (batch, {labels}). Copy the "
+                "bundle again, or train it anew",
                 code="damaged",
             )
 
@@ -125,7 +126,7 @@ class Predictor:
         chosen = self.columns(labels)
         threshold = self._threshold(reject_below)
         allowed = limits or audio.Limits()
-        voice = _Voice(self._feature.sampling_rate)
+        voice = _Voice(self._rate)
         starts, lengths, probabilities = self._windows(
             voice.listen(self._blocks(source, sampling_rate, allowed))
         )
@@ -134,8 +135,8 @@ class Predictor:
         names = [self.labels[column] for column in chosen]
         answer = timeline.decide(
             timeline.Windows(
-                starts / self._feature.sampling_rate,
-                lengths / self._feature.sampling_rate,
+                starts / self._rate,
+                lengths / self._rate,
                 emotions,
                 silence,
             ),
@@ -190,7 +191,7 @@ class Predictor:
     def _blocks(
         self, source: Source, sampling_rate: int | None, limits: audio.Limits
     ) -> Iterable[FloatArray]:
-        rate = self._feature.sampling_rate
+        rate = self._rate
         if not isinstance(source, np.ndarray):
             if sampling_rate is not None:
                 raise UllimError(
@@ -212,32 +213,35 @@ class Predictor:
         self, blocks: Iterable[FloatArray]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray]:
         """Return start and length of each window, in samples, and its probabilities."""
-        window, rate = self.bundle.manifest.window, self._feature.sampling_rate
+        window, rate = self.bundle.manifest.window, self._rate
         length = None if window.mode == "whole" else round(window.length_s * rate)
         starts: list[int] = []
         lengths: list[int] = []
         answers: list[FloatArray] = []
-        waiting: list[FloatArray] = []
+        waiting: list[dict[str, FloatArray]] = []
         for start, samples in cut(blocks, length, round(window.hop_s * rate)):
             starts.append(start)
             lengths.append(samples.size)
-            waiting.append(self._feature.extract(samples))
+            waiting.append({n: feature.extract(samples) for n, feature in self._features.items()})
             if len(waiting) == _BATCH:
-                answers.append(self._probabilities(np.stack(waiting)))
+                answers.append(self._probabilities(waiting))
                 waiting.clear()
         if waiting:
-            answers.append(self._probabilities(np.stack(waiting)))
+            answers.append(self._probabilities(waiting))
         return np.array(starts), np.array(lengths), np.concatenate(answers)
 
-    def _probabilities(self, features: FloatArray) -> FloatArray:
-        """Return calibrated probabilities, shape (batch, labels), for (batch, frames, features)."""
-        temperature = self.bundle.manifest.calibration.temperature
+    def _probabilities(self, windows: list[dict[str, FloatArray]]) -> FloatArray:
+        """Return calibrated probabilities, shape (batch, labels), for windows of one length."""
+        manifest = self.bundle.manifest
+        fed = {name: np.stack([window[name] for window in windows]) for name in self._features}
         each = []
-        for session, graph in zip(self._sessions, self.bundle.manifest.graphs, strict=True):
-            (logits,) = session.run([graph.output], {graph.inputs[0]: features})
+        for session, graph in zip(self._sessions, manifest.graphs, strict=True):
+            (logits,) = session.run([graph.output], {name: fed[name] for name in graph.inputs})
+            temperature = manifest.calibration.temperature * graph.temperature
             shifted = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
             each.append(shifted / shifted.sum(axis=1, keepdims=True))
-        return np.asarray(np.mean(each, axis=0, dtype=np.float32))
+        weights = [graph.weight for graph in manifest.graphs]
+        return np.asarray(np.average(each, axis=0, weights=weights), dtype=np.float32)
 
     def _split(self, probabilities: FloatArray, chosen: list[int]) -> tuple[FloatArray, FloatArray]:
         """Return scores of the chosen emotions, and how likely nobody speaks, per window."""

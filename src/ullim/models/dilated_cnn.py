@@ -9,10 +9,10 @@ from pydantic import Field, PositiveInt, field_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ullim.models import Model
+from ullim.models import Network
 
 
-class DilatedCnn(Model):
+class DilatedCnn(Network):
     """Two-dimensional stem, dilated depthwise-separable blocks, attentive statistics pooling.
 
     The stem sees each clip twice: relative to its loudest value, which keeps the spectral tilt,
@@ -50,10 +50,10 @@ class DilatedCnn(Model):
 
     def build(self, n_features: int, n_classes: int) -> nn.Module:
         """Return the network with fresh weights drawn from torch's global generator."""
-        return _Network(self, n_features, n_classes)
+        return _Module(self, n_features, n_classes)
 
 
-class _Network(nn.Module):
+class _Module(nn.Module):
     def __init__(self, config: DilatedCnn, n_features: int, n_classes: int) -> None:
         super().__init__()
         self.range_db = config.range_db

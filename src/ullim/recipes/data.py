@@ -17,6 +17,7 @@ from ullim.errors import CorpusError, RecipeError, UllimError
 from ullim.features import Feature
 from ullim.recipes.schema import Recipe
 from ullim.types import NO_SPEECH, FloatArray, LabelSet, Ragged, Utterance
+from ullim.window import Window
 
 Progress = Callable[[int, int], None]
 """Called with how many items are done, of how many."""
@@ -47,10 +48,19 @@ class Table:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """What was computed from the recordings: the clean feature, its views, hashes of the audio."""
+    """What was computed from the recordings.
 
-    views: tuple[Ragged, ...]
+    Attributes:
+        views: Features by name of the clean recordings, then of each augmented view.
+        audio_hashes: SHA-256 of the decoded samples of each row.
+    """
+
+    views: tuple[dict[str, Ragged], ...]
     audio_hashes: tuple[str, ...]
+
+    def take(self, rows: npt.NDArray[np.int64]) -> list[dict[str, Ragged]]:
+        """Return every view of some rows."""
+        return [{name: items.take(rows) for name, items in view.items()} for view in self.views]
 
 
 def corpus_folders(pairs: Sequence[str]) -> dict[str, Path]:
@@ -129,7 +139,9 @@ def load_table(recipe: Recipe, folders: Mapping[str, Path]) -> Table:
 def prepare(
     recipe: Recipe, utterances: Sequence[Utterance], *, jobs: int = 1, progress: Progress
 ) -> Prepared:
-    """Decode every utterance once and compute the feature of it and of its augmented views.
+    """Decode every utterance once and compute the features of it and of its augmented views.
+
+    A feature at level ``clip`` is computed over each window of the recipe, as the predictor does.
 
     View ``v`` of row ``i`` is drawn from a generator seeded by ``(v, utterance id)``, so it does
     not depend on the number of jobs or on which other rows there are.
@@ -138,15 +150,20 @@ def prepare(
         CorpusError: A recording cannot be used; the message names it.
     """
     tasks = (
-        delayed(_prepare_one)(utterance, recipe.feature, recipe.augmentation, recipe.views)
+        delayed(_prepare_one)(
+            utterance, recipe.features, recipe.window, recipe.augmentation, recipe.views
+        )
         for utterance in utterances
     )
-    rows: list[tuple[list[FloatArray], str]] = []
+    rows: list[tuple[list[dict[str, FloatArray]], str]] = []
     for row in Parallel(n_jobs=jobs, return_as="generator")(tasks):
         rows.append(row)
         progress(len(rows), len(utterances))
     views = tuple(
-        Ragged.from_items([features[view] for features, _ in rows])
+        {
+            feature.name: Ragged.from_items([views[view][feature.name] for views, _ in rows])
+            for feature in recipe.features
+        }
         for view in range(recipe.views + 1)
     )
     return Prepared(views, tuple(digest for _, digest in rows))
@@ -154,14 +171,16 @@ def prepare(
 
 def _prepare_one(
     utterance: Utterance,
-    feature: Feature,
+    features: Sequence[Feature],
+    window: Window,
     augmentation: Sequence[Augmentation],
     n_views: int,
-) -> tuple[list[FloatArray], str]:
+) -> tuple[list[dict[str, FloatArray]], str]:
+    rate = features[0].sampling_rate
     try:
         signal = audio.read(
             utterance.file,
-            feature.sampling_rate,
+            rate,
             start_s=utterance.start_s,
             end_s=utterance.end_s,
         )
@@ -170,12 +189,21 @@ def _prepare_one(
             f"corpus {utterance.corpus}: {error}; `ullim corpora check` lists all such files",
             code=error.code,
         ) from error
-    features = [feature.extract(signal)]
+    views = [{feature.name: _extract(feature, window, signal) for feature in features}]
     name = int.from_bytes(hashlib.sha256(utterance.id.encode()).digest()[:8], "little")
     for view in range(n_views):
         generator = np.random.default_rng([view, name])
         changed = signal
         for augment in augmentation:
-            changed = augment.apply(changed, feature.sampling_rate, generator)
-        features.append(feature.extract(changed))
-    return features, hashlib.sha256(signal.tobytes()).hexdigest()
+            changed = augment.apply(changed, rate, generator)
+        views.append({feature.name: _extract(feature, window, changed) for feature in features})
+    return views, hashlib.sha256(signal.tobytes()).hexdigest()
+
+
+def _extract(feature: Feature, window: Window, signal: FloatArray) -> FloatArray:
+    if feature.level == "frame":
+        return feature.extract(signal)
+    unit_s = 1 / feature.sampling_rate
+    length = window.length(len(signal), unit_s)
+    starts = window.starts(len(signal), unit_s)
+    return np.concatenate([feature.extract(signal[start : start + length]) for start in starts])

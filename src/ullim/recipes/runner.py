@@ -16,7 +16,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, delayed
@@ -27,8 +26,8 @@ from ullim.evaluation.protocols import PROTOCOLS, Fold, speaker_keys
 from ullim.recipes.data import Prepared, Table, corpus_folders, load_table, prepare
 from ullim.recipes.results import predictions_frame, summarise
 from ullim.recipes.schema import Recipe, load_recipe
-from ullim.training.estimator import NetworkClassifier
-from ullim.types import Ragged
+from ullim.training.classifier import Classifier
+from ullim.training.make import make_classifier
 
 _LIBRARIES = ("ullim", "numpy", "torch", "lightning", "scikit-learn", "soundfile", "soxr")
 
@@ -144,14 +143,14 @@ def run(
 
 def make_estimator(
     recipe: Recipe, *, seed: int, checkpoints: Path | None = None, progress: bool = False
-) -> NetworkClassifier:
+) -> Classifier:
     """Return the unfitted estimator a recipe describes."""
-    return NetworkClassifier(
+    return make_classifier(
         recipe.model,
-        recipe.training,
-        recipe.window,
-        feature_hop_s=recipe.feature.hop_s,
+        hops={feature.name: feature.hop_s for feature in recipe.features},
         classes=recipe.task.labels,
+        training=recipe.training,
+        window=recipe.window,
         seed=seed,
         checkpoints=checkpoints,
         progress=progress,
@@ -159,17 +158,14 @@ def make_estimator(
     )
 
 
-def fit(
-    estimator: NetworkClassifier, recipe: Recipe, table: Table, prepared: Prepared, rows: Any
-) -> NetworkClassifier:
+def fit(estimator: Classifier, table: Table, prepared: Prepared, rows: Any) -> Classifier:
     """Fit an estimator on some rows of a table, with their views and speakers."""
-    name = recipe.feature.name
-    clean, *augmented = (view.take(rows) for view in prepared.views)
+    clean, *augmented = prepared.take(rows)
     return estimator.fit(
-        {name: clean},
+        clean,
         table.targets[rows],
         groups=speaker_keys([table.utterances[row] for row in rows]).tolist(),
-        views=[{name: view} for view in augmented],
+        views=augmented,
     )
 
 
@@ -193,12 +189,11 @@ def _run_fold(
             checkpoints=out / "folds" / "checkpoints" / job.name,
             progress=progress,
         ),
-        recipe,
         table,
         prepared,
         job.fold.train,
     )
-    clips: dict[str, Ragged] = {recipe.feature.name: prepared.views[0].take(job.fold.test)}
+    clips = {name: items.take(job.fold.test) for name, items in prepared.views[0].items()}
     frame = predictions_frame(
         table,
         job.fold.test.tolist(),
@@ -209,15 +204,9 @@ def _run_fold(
     _replace(out / "folds" / f"{job.name}.history.json", _json(estimator.history_))
     _replace(_fold_file(out, job), frame.to_csv(index=False))
     shutil.rmtree(out / "folds" / "checkpoints" / job.name, ignore_errors=True)
-    best = [
-        max(epoch["validation_unweighted_average_recall"] for epoch in history)
-        for history in estimator.history_
-    ]
-    epochs = [len(history) for history in estimator.history_]
     return (
         f"{job.name}: {len(job.fold.train)} rows trained, {len(job.fold.test)} tested, "
-        f"epochs {epochs}, validation UA {np.round(best, 3).tolist()}, "
-        f"temperature {estimator.temperature_:.2f}, {time.monotonic() - started:.0f} s"
+        f"{estimator.summary()}, {time.monotonic() - started:.0f} s"
     )
 
 

@@ -170,10 +170,11 @@ class Recipe(_Part):
         tags: Families it belongs to.
         status: Whether its figures were measured on its own corpus.
         task: Labels and corpora.
-        feature: What the model sees.
+        features: What the model sees, each under its own name; a file may say ``feature`` where
+            there is one.
         augmentation: Changes of the waveform, applied in order to make each augmented view.
         views: Augmented views of each training clip, made once.
-        model: The network.
+        model: The classifier.
         training: How it is fitted.
         window: How clips are cut.
         decision: How windows become an answer.
@@ -190,7 +191,7 @@ class Recipe(_Part):
     tags: tuple[str, ...] = ()
     status: Literal["measured", "method-only", "needs-weights"] = "measured"
     task: Task
-    feature: AnyFeature
+    features: tuple[AnyFeature, ...] = Field(min_length=1)
     augmentation: tuple[AnyAugmentation, ...] = ()
     views: int = Field(0, ge=0)
     model: AnyModel
@@ -203,15 +204,39 @@ class Recipe(_Part):
     reported: tuple[Reported, ...] = ()
     measured: tuple[Measured, ...] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_feature(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and "feature" in data and "features" not in data:
+            return {key: value for key, value in data.items() if key != "feature"} | {
+                "features": [data["feature"]]
+            }
+        return data
+
     @model_validator(mode="after")
     def _check(self) -> Recipe:
+        names = [feature.name for feature in self.features]
+        if len(set(names)) != len(names):
+            raise ValueError(f"features repeat: {', '.join(names)}")
+        rates = {feature.sampling_rate for feature in self.features}
+        if len(rates) > 1:
+            raise ValueError(f"features of one recipe share a sampling rate, and have {rates}")
+        members = getattr(self.model, "members", ())
+        stray = {name for member in members for name in member.features} - set(names)
+        if stray:
+            raise ValueError(f"members take {sorted(stray)}; the features are {', '.join(names)}")
         if self.views and not self.augmentation:
             raise ValueError(f"views is {self.views} but no augmentation is named to make them")
         return self
 
+    @property
+    def sampling_rate(self) -> int:
+        """Rate all features take, in Hz."""
+        return self.features[0].sampling_rate
+
     def identity(self) -> dict[str, Any]:
         """Return the fields that decide the numbers; the others only describe."""
-        parts = {"task", "feature", "augmentation", "views", "model", "training", "window"}
+        parts = {"task", "features", "augmentation", "views", "model", "training", "window"}
         return self.model_dump(mode="json", include=parts)
 
     def to_yaml(self) -> str:
@@ -303,10 +328,11 @@ def parse_recipe(data: Mapping[str, Any], where: str) -> Recipe:
 def _problems(error: ValidationError, data: Mapping[str, Any]) -> list[str]:
     """Return a line per mistake: its path as it stands in the file, and what is wrong."""
     found = error.errors()
-    paths = [_path_in(problem["loc"], data) for problem in found]
+    places = [problem["loc"] for problem in found]
     lines = []
-    for problem, path in zip(found, paths, strict=True):
-        below = any(other[: len(path)] == path and len(other) > len(path) for other in paths)
+    for problem, place in zip(found, places, strict=True):
+        path = _path_in(place, data)
+        below = any(other[: len(place)] == place and len(other) > len(place) for other in places)
         # A sequence with a wrong item is also told too short, which says nothing more.
         if problem["type"] == "too_short" and below:
             continue
@@ -317,6 +343,8 @@ def _problems(error: ValidationError, data: Mapping[str, Any]) -> list[str]:
 
 def _path_in(location: tuple[int | str, ...], data: Any) -> tuple[str, ...]:
     """Drop the parts that name an alternative of a union instead of a place in the file."""
+    if location[:2] == ("features", 0) and "feature" in data:
+        location = ("feature", *location[2:])
     path: list[str] = []
     node = data
     for place, part in enumerate(location):

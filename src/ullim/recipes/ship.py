@@ -21,7 +21,7 @@ from ullim.recipes.results import PROBABILITY
 from ullim.recipes.runner import Report, audio_hash, fit, git_commit, make_estimator, run
 from ullim.recipes.schema import Recipe, load_recipe
 from ullim.registry import component
-from ullim.training.export import OPSET, to_onnx
+from ullim.training.export import OPSET
 from ullim.types import NO_SPEECH
 
 _LIBRARIES = ("ullim", "numpy", "torch", "onnx", "onnxruntime", "soundfile", "soxr")
@@ -92,30 +92,35 @@ def train(
     threshold = reject_threshold(predictions, list(table.labels), recipe.decision.coverage)
     report("final fit", 0, 1)
     rows = np.arange(len(table.utterances))
-    estimator = fit(make_estimator(recipe, seed=seed), recipe, table, prepared, rows)
+    estimator = fit(make_estimator(recipe, seed=seed), table, prepared, rows)
     report("final fit", 1, 1)
-    lengths = prepared.views[0].lengths
-    examples = [
-        prepared.views[0][int(row)] for row in np.argsort(lengths)[:: max(1, len(lengths) // 24)]
-    ]
-    graphs = {
-        f"member-{member}.onnx": to_onnx(network, recipe.feature.name, examples[::-1])
-        for member, network in enumerate(estimator.networks_)
-    }
+    lengths = next(iter(prepared.views[0].values())).lengths
+    # The longest first: the exporter traces it, and short clips must not be what it assumes.
+    some = np.argsort(lengths)[:: max(1, len(lengths) // 24)][::-1]
+    graphs = estimator.graphs({name: items.take(some) for name, items in prepared.views[0].items()})
+    # One temperature for all is the bundle's; where members differ, each graph has its own.
+    one_for_all = len({graph.temperature for graph in graphs}) == 1
+    temperature = round(graphs[0].temperature, 4) if one_for_all else 1.0
     manifest = bundle.Manifest(
         schema_version=bundle.SCHEMA_VERSION,
         name=out.name,
         title=recipe.bundle.title or recipe.title,
         labels=recipe.task.labels,
-        inputs=(bundle.InputSpec(**recipe.feature.identity()),),
+        inputs=tuple(bundle.InputSpec(**feature.identity()) for feature in recipe.features),
         graphs=tuple(
-            bundle.GraphSpec(file=file, inputs=(recipe.feature.name,), opset=OPSET)
-            for file in graphs
+            bundle.GraphSpec(
+                file=f"{graph.name}.onnx",
+                inputs=graph.inputs,
+                opset=OPSET,
+                temperature=1.0 if one_for_all else round(graph.temperature, 4),
+                weight=graph.weight,
+            )
+            for graph in graphs
         ),
         window=recipe.window,
         decision=recipe.decision,
         calibration=bundle.Calibration(
-            temperature=round(estimator.temperature_, 4),
+            temperature=temperature,
             fitted_on="validation speakers that the shipped weights were not fitted on",
         ),
         reject_threshold=round(threshold, 4),
@@ -136,7 +141,8 @@ def train(
         acted=all(u.votes[0].rater == ACTOR for u in table.utterances),
         sounds=_sounds(predictions, table, threshold),
     )
-    return bundle.write(out, manifest, graphs, card, replace=force)
+    data = {f"{graph.name}.onnx": graph.data for graph in graphs}
+    return bundle.write(out, manifest, data, card, replace=force)
 
 
 def reject_threshold(predictions: pd.DataFrame, labels: Sequence[str], coverage: float) -> float:

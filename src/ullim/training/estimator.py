@@ -7,7 +7,7 @@ import logging
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,9 +26,18 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor, nn
 
 from ullim.errors import NotFittedError, TrainingError
-from ullim.models import Model
+from ullim.models import Network
 from ullim.training.calibration import fit_temperature
+from ullim.training.classifier import (
+    Features,
+    Graph,
+    Matrix,
+    mean_of_windows,
+    softmax,
+    target_matrix,
+)
 from ullim.training.data import pad
+from ullim.training.export import to_onnx
 from ullim.training.network import Fitting
 from ullim.training.options import Training
 from ullim.training.split import validation_rows
@@ -36,9 +45,6 @@ from ullim.types import FloatArray, Ragged
 from ullim.window import Window
 
 _MONITOR = "validation_unweighted_average_recall"
-
-Features = Mapping[str, Ragged]
-Matrix = npt.NDArray[np.float32]
 
 
 class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -61,7 +67,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        model: Model,
+        model: Network,
         training: Training = Training(),  # noqa: B008 - frozen
         window: Window = Window(),  # noqa: B008 - frozen
         feature_hop_s: float = 0.01,
@@ -102,7 +108,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 validate on.
         """
         feature = _only_feature(X)
-        targets = self._targets(y, len(feature))
+        self.classes_, targets = target_matrix(y, len(feature), self.classes)
         groups = None if groups is None else list(groups)
         if groups is not None and len(groups) != len(feature):
             raise TrainingError(
@@ -130,38 +136,6 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             np.concatenate([truth for _, truth in validated]),
         )
         return self
-
-    def _targets(self, y: Sequence[str] | Matrix, n_rows: int) -> Matrix:
-        if isinstance(y, np.ndarray) and y.ndim == 2:
-            if self.classes is None or len(self.classes) != y.shape[1]:
-                raise TrainingError(
-                    f"y has {y.shape[1]} columns; give their labels as classes=, in that order"
-                )
-            self.classes_ = np.array(list(self.classes))
-            targets = y.astype(np.float32)
-        else:
-            labels = np.asarray(y)
-            self.classes_ = np.array(self.classes) if self.classes else np.unique(labels)
-            targets = (labels[:, None] == self.classes_).astype(np.float32)
-            if not targets.any(axis=1).all():
-                unknown = sorted(set(labels.tolist()) - set(self.classes_.tolist()))
-                raise TrainingError(
-                    f"labels {unknown} are not among the classes {self.classes_.tolist()}"
-                )
-        if len(targets) != n_rows:
-            raise TrainingError(f"{n_rows} rows were given with {len(targets)} labels")
-        total = np.nansum(targets, axis=1)
-        wrong = np.flatnonzero(
-            (np.abs(total - 1) > 1e-3) | (np.nan_to_num(targets) < 0).any(axis=1)
-        )
-        if wrong.size:
-            raise TrainingError(
-                f"row {wrong[0]} of y holds {targets[wrong[0]].tolist()}; shares must lie in "
-                "[0, 1] and sum to 1 over the classes that are not NaN"
-            )
-        if np.nansum(targets, axis=0).astype(bool).sum() < 2:
-            raise TrainingError("the training rows hold fewer than two labels; give more labels")
-        return targets
 
     @property
     def _max_frames(self) -> int | None:
@@ -245,17 +219,36 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         windows = [self._windows(feature[row]) for row in range(len(feature))]
         clips = [window for row in windows for window in row]
         members = [
-            _softmax(self._logits(network, clips) / self.temperature_) for network in self.networks_
+            softmax(self._logits(network, clips) / self.temperature_) for network in self.networks_
         ]
-        counts = [len(row) for row in windows]
-        first = np.cumsum([0, *counts[:-1]])
-        summed = np.add.reduceat(np.mean(members, axis=0), first, axis=0)
-        return np.asarray(summed / np.array(counts)[:, None])
+        counts = np.array([len(row) for row in windows])
+        return mean_of_windows(np.mean(members, axis=0), counts)
 
     def predict(self, X: Features) -> npt.NDArray[Any]:
         """Return the most probable label of each row."""
         probabilities = self.predict_proba(X)
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+
+    def summary(self) -> str:
+        """Return one line for a log."""
+        best = [
+            max(epoch["validation_unweighted_average_recall"] for epoch in history)
+            for history in self.history_
+        ]
+        epochs = [len(history) for history in self.history_]
+        return (
+            f"{self.model.name}: epochs {epochs}, validation UA {np.round(best, 3).tolist()}, "
+            f"temperature {self.temperature_:.2f}"
+        )
+
+    def graphs(self, examples: Features) -> list[Graph]:
+        """Return an ONNX graph for each member, compared with it on examples."""
+        (name,) = examples
+        clips = [examples[name][row] for row in range(len(examples[name]))]
+        return [
+            Graph(f"member-{member}", to_onnx(network, name, clips), (name,), self.temperature_)
+            for member, network in enumerate(self.networks_)
+        ]
 
     def _windows(self, clip: FloatArray) -> list[FloatArray]:
         length = self.window.length(len(clip), self.feature_hop_s)
@@ -291,11 +284,6 @@ def _only_feature(X: Features) -> Ragged:
             f"a network takes one feature and was given {len(X)}: {', '.join(X) or 'none'}"
         )
     return next(iter(X.values()))
-
-
-def _softmax(logits: Matrix) -> Matrix:
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
 def tune_allocator() -> None:

@@ -1,0 +1,87 @@
+"""From a model's parameters to the classifier that fits it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ullim.errors import TrainingError
+from ullim.models import Classical, Model, Network
+from ullim.models.fusion import Fusion
+from ullim.training.classical import ClassicalClassifier
+from ullim.training.classifier import Classifier
+from ullim.training.estimator import NetworkClassifier
+from ullim.training.fusion import FusionClassifier, Part
+from ullim.training.options import Training
+from ullim.window import Window
+
+
+def make_classifier(
+    model: Model,
+    *,
+    hops: Mapping[str, float],
+    classes: Sequence[str],
+    training: Training = Training(),  # noqa: B008 - frozen
+    window: Window = Window(),  # noqa: B008 - frozen
+    seed: int = 0,
+    checkpoints: Path | None = None,
+    progress: bool = False,
+    accelerator: str = "auto",
+) -> Classifier:
+    """Return the unfitted classifier of a model.
+
+    Args:
+        model: Parameters.
+        hops: Seconds from one frame to the next of each feature, by name.
+        classes: Label of each target column.
+        training: How its networks are fitted.
+        window: How clips are cut.
+        seed: Decides all chance.
+        checkpoints: Folder a stopped fit is resumed from; None keeps nothing.
+        progress: Whether to show a progress bar.
+        accelerator: ``cpu``, ``cuda``, ``mps`` or ``auto``, for networks.
+
+    Raises:
+        TrainingError: A network is given more than one feature, or a model is of no known kind.
+    """
+    if isinstance(model, Network):
+        if len(hops) != 1:
+            raise TrainingError(
+                f"{model.name} takes one feature and was given {', '.join(hops) or 'none'}; a "
+                "fusion says with `features` which of its members takes which"
+            )
+        return NetworkClassifier(
+            model,
+            training,
+            window,
+            feature_hop_s=next(iter(hops.values())),
+            classes=classes,
+            seed=seed,
+            checkpoints=checkpoints,
+            progress=progress,
+            accelerator=accelerator,
+        )
+    if isinstance(model, Classical):
+        return ClassicalClassifier(model, classes, seed)
+    if isinstance(model, Fusion):
+        return FusionClassifier(
+            [
+                Part(
+                    make_classifier(
+                        member.model,
+                        hops={name: hops[name] for name in member.features or hops},
+                        classes=classes,
+                        training=training,
+                        window=window,
+                        seed=seed,
+                        checkpoints=checkpoints and checkpoints / f"part-{place}",
+                        progress=progress,
+                        accelerator=accelerator,
+                    ),
+                    member.features,
+                    member.weight,
+                )
+                for place, member in enumerate(model.members)
+            ]
+        )
+    raise TrainingError(f"{model.name} is neither a network, a classical model nor a fusion")
