@@ -75,11 +75,11 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         augmented = [_Rows.stack(view) for view in views]
         if any(view.n_items != clean.n_items for view in augmented):
             raise TrainingError("every view must hold the same rows as X")
-        if groups is not None and len(list(groups)) != clean.n_items:
-            raise TrainingError(
-                f"{clean.n_items} rows were given with {len(list(groups))} speakers"
-            )
         speakers = np.arange(clean.n_items) if groups is None else np.array(list(groups))
+        if len(speakers) != clean.n_items:
+            raise TrainingError(
+                f"{clean.n_items} rows were given with {len(speakers)} speakers; give one per row"
+            )
         everyone = np.arange(clean.n_items)
         candidates = self.model.candidates()
         n_folds = min(_INNER_FOLDS, len(np.unique(speakers)))
