@@ -683,6 +683,27 @@ class TestNetworkClassifier:
         assert not set(first) & set(second)
         np.testing.assert_allclose(estimator.predict_proba(X).sum(axis=1), 1.0, atol=1e-5)
 
+    def test_refits_hear_every_speaker(self, toy, monkeypatch):
+        X, y, groups = toy
+        trained = []
+        original = TrainingBatches.__init__
+
+        def spy(self, views, targets, rows, *rest):
+            trained.append(set(rows.tolist()))
+            original(self, views, targets, rows, *rest)
+
+        monkeypatch.setattr(TrainingBatches, "__init__", spy)
+        training = QUICK.model_copy(update={"epochs": 8, "refits": 1})
+        estimator = classifier(training=training).fit(X, y, groups)
+        assert len(estimator.networks_) == len(estimator.history_) == 2
+        assert len(estimator.validation_rows_) == 1
+        assert len(trained[0]) < len(y)
+        assert trained[-1] == set(range(len(y)))
+        assert len(estimator.history_[1]) == training.epochs
+        assert "train_loss" in estimator.history_[1][0]
+        assert "validation_loss" not in estimator.history_[1][0]
+        assert np.mean(estimator.predict(X) == np.array(y)) > 0.6
+
     def test_long_clips_are_averaged_over_their_windows(self, toy):
         X, y, groups = toy
         estimator = classifier().fit(X, y, groups)

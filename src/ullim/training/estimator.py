@@ -61,8 +61,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         progress: Whether to show a progress bar.
         accelerator: ``cpu``, ``cuda``, ``mps`` or ``auto``.
 
-    After ``fit``: ``classes_``, ``networks_`` (members), ``temperature_``, ``history_`` (per
-    member, per epoch), ``validation_rows_`` (per member).
+    After ``fit``: ``classes_``, ``networks_`` (members, then refits), ``temperature_``,
+    ``history_`` (per network, per epoch), ``validation_rows_`` (per member).
     """
 
     def __init__(
@@ -131,6 +131,12 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.validation_rows_.append(held_out)
             clips = [feature[int(row)] for row in held_out]
             validated.append((self._logits(network, clips), targets[held_out]))
+        for refit in range(self.training.refits):
+            nobody = np.empty(0, dtype=np.int64)
+            place = self.training.members + refit
+            network, history = self._fit_member(renderings, targets, nobody, place)
+            self.networks_.append(network)
+            self.history_.append(history)
         self.temperature_ = fit_temperature(
             np.concatenate([logits for logits, _ in validated]),
             np.concatenate([truth for _, truth in validated]),
@@ -176,11 +182,13 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
             # Of its own, because the best one is written only when there is a better one.
             last = ModelCheckpoint(folder, "last", enable_version_counter=False)
+            stopping = EarlyStopping(_MONITOR, mode="max", patience=self.training.patience)
             trainer = Trainer(
                 accelerator=self.accelerator,
                 devices=1,
                 max_epochs=self.training.epochs,
-                callbacks=[best, last, *self._callbacks()],
+                limit_val_batches=None if held_out.size else 0,
+                callbacks=[last, *([best, stopping] if held_out.size else []), *self._callbacks()],
                 gradient_clip_val=5.0,
                 logger=False,
                 enable_model_summary=False,
@@ -191,14 +199,13 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
             resumed = folder / "last.ckpt"
             trainer.fit(fitting, ckpt_path=resumed if resumed.is_file() else None)
-            kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
-            fitting.load_state_dict(kept["state_dict"], strict=False)
+            if held_out.size:
+                kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+                fitting.load_state_dict(kept["state_dict"], strict=False)
         return fitting.network.cpu().eval(), fitting.history
 
     def _callbacks(self) -> list[Callback]:
-        callbacks: list[Callback] = [
-            EarlyStopping(_MONITOR, mode="max", patience=self.training.patience)
-        ]
+        callbacks: list[Callback] = []
         if self.training.average_decay > 0:
             callbacks.append(WeightAveraging(avg_fn=_Average(self.training.average_decay)))
         if self.progress:
@@ -233,7 +240,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return one line for a log."""
         best = [
             max(epoch["validation_unweighted_average_recall"] for epoch in history)
-            for history in self.history_
+            for history in self.history_[: self.training.members]
         ]
         epochs = [len(history) for history in self.history_]
         return (

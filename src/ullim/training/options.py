@@ -50,7 +50,11 @@ class Training(_Options):
         validation_share: Share of the training speakers held out for early stopping and
             calibration.
         patience: Epochs without a better validation before stopping.
-        members: Networks whose mean probability is the answer; each has other validation speakers.
+        members: Networks stopped early by validation speakers, each by other ones.
+        refits: Further networks, fitted on every training speaker for all epochs. Early stopping
+            on few speakers is mostly noise and costs their recordings; the schedule ends with tiny
+            steps anyway. The mean probability of members and refits is the answer, at the
+            temperature of the members.
 
     Reference: Zhang et al., mixup, ICLR 2018. Smith & Topin, super-convergence (one-cycle), 2018.
     """
@@ -67,3 +71,4 @@ class Training(_Options):
     validation_share: float = Field(0.15, gt=0.0, lt=1.0)
     patience: int = Field(20, ge=1)
     members: int = Field(1, ge=1)
+    refits: int = Field(0, ge=0)
