@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="List, show and check speech corpor
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="A name of `ullim corpora list`.")]
-Path_ = Annotated[Path, typer.Argument(help="The folder the owner's archive unpacks to.")]
+Folder = Annotated[Path, typer.Argument(help="The folder the owner's archive unpacks to.")]
 
 _TOLD_OF_A_KIND = 5
 
@@ -63,6 +63,7 @@ def show(name: Name, json: Json = False) -> None:
         "layout": corpus.layout,
         "expected_counts": corpus.expected_counts,
         "expected_speakers": corpus.expected_speakers,
+        "how_to_get": corpus.how_to_get,
         "known_defects": list(corpus.known_defects),
     }
     if json:
@@ -76,7 +77,7 @@ def show(name: Name, json: Json = False) -> None:
 @app.command()
 def check(
     name: Name,
-    path: Path_,
+    path: Folder,
     audio: Annotated[
         bool, typer.Option("--audio/--no-audio", help="Decode every recording, or only count.")
     ] = True,
