@@ -869,6 +869,7 @@ class TestRecipes:
         names = [row[0] for row in rows[1:]]
         assert names == sorted(names)
         assert {"default", "cnn-emodb"} <= set(names)
+        assert all(len(row) == 4 and all(row) for row in rows[1:])
 
     def test_tasks(self, run):
         rows = run("recipes", "tasks").rows
@@ -877,8 +878,8 @@ class TestRecipes:
         assert [row[0] for row in rows[1:]] == [fact["name"] for fact in facts]
         emodb = next(fact for fact in facts if fact["name"] == "emodb-6-466")
         assert emodb["expected_count"] == 466
+        assert "boredom" in emodb["labels"]
         assert "fear" not in emodb["labels"]
-        assert all(len(row) == 4 and all(row) for row in rows[1:])
 
     def test_show_prints_the_file(self, run):
         outcome = run("recipes", "show", "cnn-emodb")

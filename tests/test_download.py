@@ -88,6 +88,8 @@ def owner() -> Iterator[Owner]:
             self.wfile.write(body[: state.cut_after.pop(0)] if state.cut_after else body)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    # Whoever fetches may hang up in the middle; that is what some tests are about.
+    server.handle_error = lambda *_: None
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     state.url = f"http://127.0.0.1:{server.server_port}/emodb.zip?download=1"
@@ -235,6 +237,12 @@ class TestRefused:
         offer(url="http://127.0.0.1:9/emodb.zip")
         with pytest.raises(CorpusError, match="can not be fetched") as caught:
             get(tmp_path, attempts=2)
+        assert caught.value.code == "unreachable"
+
+    def test_server_that_does_not_exist_is_not_waited_for(self, offer, tmp_path):
+        offer(url="http://ullim.invalid/emodb.zip")
+        with pytest.raises(CorpusError, match="is not found") as caught:
+            fetch(Emodb(), tmp_path, pause_s=60.0)
         assert caught.value.code == "unreachable"
 
     def test_folder_with_something_in_it(self, owner, offer, tmp_path):

@@ -122,7 +122,7 @@ def _labels_by_speaker(figures: dict[str, Any], names: dict[str, str]) -> Any:
     table = np.array([[row[label] for label in labels] for row in counts.values()])
     if len(table) > _MOST_ROWS:
         figure, axes = _figure(figures, "utterances of each speaker, by label", 7, 4)
-        axes.boxplot(list(table.T), tick_labels=[names[label] for label in labels], whis=(5, 95))
+        axes.boxplot(list(table.T), tick_labels=[names[label] for label in labels])
         axes.set_ylabel("utterances of a speaker", fontsize=8)
         return figure
     width, height = 1.8 + 0.75 * len(labels), 1.3 + 0.24 * len(table)

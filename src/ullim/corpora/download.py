@@ -62,7 +62,7 @@ def fetch(
     *,
     keep_archives: bool = False,
     attempts: int = 5,
-    pause_s: float = 2.0,
+    pause_s: float = 1.0,
     progress: Progress = lambda done, total: None,
 ) -> list[Fetched]:
     """Fetch and unpack a corpus into a folder.
@@ -247,6 +247,7 @@ def _get(download: Download, file: Path, attempts: int, pause_s: float, progress
 def _take_up(download: Download, part: Path, tag: Path, progress: Progress) -> str | None:
     """Go on with a file; return None when it is whole, or else why it broke off."""
     import http.client
+    import socket
     import urllib.error
     import urllib.request
 
@@ -276,7 +277,14 @@ def _take_up(download: Download, part: Path, tag: Path, progress: Progress) -> s
             code="refused",
         ) from error
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, OSError) as error:
-        return str(getattr(error, "reason", error))
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, socket.gaierror):
+            raise CorpusError(
+                f"{download.url} can not be fetched: its server is not found ({reason.strerror}); "
+                f"check the network, or get {download.file} by hand from the owner's page",
+                code="unreachable",
+            ) from error
+        return str(reason)
     with answer:
         if download.url.startswith("https:") and not answer.geturl().startswith("https:"):
             raise CorpusError(
