@@ -871,6 +871,16 @@ class TestRecipes:
         assert {"default", "cnn-emodb"} <= set(names)
         assert all(len(row) == 4 and all(row) for row in rows[1:])
 
+    def test_tasks(self, run):
+        rows = run("recipes", "tasks").rows
+        assert rows[0] == ["name", "title", "corpora", "utterances", "labels"]
+        facts = json.loads(run("recipes", "tasks", "--json").out)
+        assert [row[0] for row in rows[1:]] == [fact["name"] for fact in facts]
+        emodb = next(fact for fact in facts if fact["name"] == "emodb-6-466")
+        assert emodb["expected_count"] == 466
+        assert "boredom" in emodb["labels"]
+        assert "fear" not in emodb["labels"]
+
     def test_show_prints_the_file(self, run):
         outcome = run("recipes", "show", "cnn-emodb")
         source = Path(ullim.__file__).parent / "recipes" / "cnn-emodb.yaml"
@@ -908,6 +918,11 @@ class TestCorpora:
         for defect in facts["known_defects"]:
             assert f"  - {defect}\n" in text
 
+    @pytest.fixture(autouse=True)
+    def _toy_samples(self, monkeypatch):
+        """The recordings of the kit are not the published ones."""
+        monkeypatch.setattr("ullim.corpora.check.known_digests", lambda name: {})
+
     def test_check_of_a_part_exits_1(self, run, kit):
         outcome = run("corpora", "check", "emodb", kit.emodb())
         assert outcome.code == 1
@@ -937,6 +952,63 @@ class TestCorpora:
         assert set(problems) == {"empty", "duplicate"}
         assert "03a01Wa.wav" in problems["empty"]
         assert problems["duplicate"] == "10a01Wa is the same recording as 08a01Wa"
+
+    def test_check_of_names_alone(self, run, kit):
+        outcome = run("corpora", "check", "emodb", kit.emodb(), "--no-audio")
+        assert outcome.code == 1
+        assert "no recording was decoded; problems: none" in outcome.said
+
+    def test_check_tells_a_few_of_each_kind(self, run, kit, monkeypatch):
+        ids = [f"lost{n}" for n in range(9)]
+        monkeypatch.setattr("ullim.corpora.check.known_digests", lambda name: dict.fromkeys(ids))
+        outcome = run("corpora", "check", "emodb", kit.emodb())
+        assert outcome.said.count("is not in this copy") == 5
+        assert "missing: and 4 more; --json lists all" in outcome.said
+        assert "problems: 9 missing" in outcome.said
+
+    def test_stats(self, run, kit, desk):
+        pytest.importorskip("matplotlib")
+        outcome = run("corpora", "stats", "emodb", kit.emodb(), "--out", "pictures")
+        assert outcome.code == 0
+        assert ["speakers", "3 (female: 1, male: 2)"] in outcome.rows
+        assert ["03", *["1"] * 7, "7"] in outcome.rows
+        assert len(list((desk / "pictures").glob("emodb_*.png"))) == 3
+        figures = json.loads(run("corpora", "stats", "emodb", kit.emodb(), "--json").out)
+        assert figures["utterances"] == 21
+        assert "durations_s" not in figures
+
+    def test_download_wants_the_licence_agreed(self, run, desk):
+        outcome = run("corpora", "download", "ravdess", "new")
+        assert outcome.code == 2
+        assert "208 MB" in outcome.said
+        assert "CC BY-NC-SA 4.0" in outcome.said
+        assert "give --yes" in outcome.said
+        assert not (desk / "new").exists()
+
+    def test_download_of_what_must_be_asked_for_says_how(self, run, monkeypatch):
+        monkeypatch.setattr(Emodb, "downloads", ())
+        outcome = run("corpora", "download", "emodb", "new")
+        assert outcome.code == 1
+        assert "is not fetched by a program" in outcome.out
+
+    def test_download_unpacks(self, run, desk, monkeypatch):
+        from ullim.corpora import download
+        from ullim.corpora.download import Fetched
+
+        told = []
+
+        def fetch(corpus, folder, *, keep_archives, progress):
+            told.append((corpus.name, folder, keep_archives))
+            progress(2_000_000, 40_000_000)
+            progress(3_000_000, None)
+            return [Fetched("emodb.zip", "abc", False)]
+
+        monkeypatch.setattr(download, "fetch", fetch)
+        outcome = run("corpora", "download", "emodb", "new", "--yes")
+        assert outcome.code == 0
+        assert told == [("emodb", Path("new"), False)]
+        assert "sha256 abc (its owner publishes no checksum)" in outcome.said
+        assert "ullim corpora check emodb new" in outcome.said
 
 
 class TestTop:

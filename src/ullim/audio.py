@@ -63,7 +63,7 @@ from ullim._media import (
 from ullim.errors import AudioError
 from ullim.types import FloatArray
 
-__all__ = ["AUDIO_SUFFIXES", "Limits", "check_samples", "read", "stream"]
+__all__ = ["AUDIO_SUFFIXES", "Limits", "blocks", "check_samples", "read", "stream"]
 
 # Video containers are left out, but for the two that browsers and telephones record sound into:
 # corpora ship a video beside each sound file, and a scan would count every utterance twice.
@@ -176,6 +176,32 @@ def stream(
     )
 
 
+def blocks(
+    source: Source,
+    *,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    limits: Limits = _DEFAULT_LIMITS,
+) -> Iterator[tuple[int, FloatArray]]:
+    """Yield what a recording holds, as it holds it: for those who look at the recording itself.
+
+    Args:
+        source: As for :func:`read`.
+        start_s: Where to begin, in seconds.
+        end_s: Where to end, in seconds; None for the end.
+        limits: What to refuse.
+
+    Yields:
+        The file's own sampling rate in Hz, and float32 ``(samples, channels)``, full scale 1.
+
+    Raises:
+        AudioError: As :func:`stream`.
+        MissingExtraError: The format needs ``ullim[media]``.
+    """
+    for rate, block, _ in _checked(source, start_s, end_s, limits):
+        yield rate, block
+
+
 def check_samples(
     samples: Any,
     sampling_rate: int,
@@ -236,8 +262,20 @@ def _samples(
     source: Source, sampling_rate: int, start_s: float, end_s: float | None, limits: Limits
 ) -> Iterator[FloatArray]:
     """Yield the checked, resampled samples between two times; the one road for all sources."""
+    _check_rate(sampling_rate, name_of(source), limits)
+    resampler: _Resampler | None = None
+    for rate, _, mono in _checked(source, start_s, end_s, limits):
+        resampler = resampler or _Resampler(rate, sampling_rate)
+        yield resampler.push(mono)
+    if resampler is not None:
+        yield resampler.flush()
+
+
+def _checked(
+    source: Source, start_s: float, end_s: float | None, limits: Limits
+) -> Iterator[tuple[int, FloatArray, FloatArray]]:
+    """Yield rate, checked block and its mean over channels, between two times."""
     name = name_of(source)
-    _check_rate(sampling_rate, name, limits)
     end = math.inf if end_s is None else end_s
     if not (math.isfinite(start_s) and 0 <= start_s < end):
         raise _bad_range(name, start_s, end_s, "0 <= start_s < end_s is needed")
@@ -248,15 +286,14 @@ def _samples(
             decoder = _decoder(file, header, name, limits)
         stack.callback(decoder.close)
         rate = decoder.sampling_rate
-        resampler = _Resampler(rate, sampling_rate)
         gate = _Gate(name, limits, rate)
         start, stop = round(start_s * rate), end if math.isinf(end) else round(end * rate)
-        blocks = decoder.blocks()
+        decoded = decoder.blocks()
         with decoder_errors(name, header.kind):
             position = decoder.skip_to(start)
         while position < stop:
             with decoder_errors(name, header.kind):
-                block = next(blocks, None)
+                block = next(decoded, None)
             if block is None:
                 break
             first, position = position, position + len(block)
@@ -264,14 +301,13 @@ def _samples(
             if position > (limits.max_duration_s + start_s) * rate:
                 raise _too_long(name, limits)
             if len(block):
-                yield resampler.push(gate.passed(block))
+                yield rate, block, gate.passed(block)
         if position < stop:
             _check_whole(header, rate, position, name)
             past_s = max(start_s, 0.0 if end_s is None else end_s - 0.1)
             if position and (start_s or end_s is not None) and position / rate <= past_s:
                 raise _bad_range(name, start_s, end_s, f"it lasts {position / rate:.3f} s")
         gate.finish()
-        yield resampler.flush()
 
 
 def _reblocked(chunks: Iterator[FloatArray], block: int, hold: int) -> Iterator[FloatArray]:

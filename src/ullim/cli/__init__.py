@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from ullim.cli import corpora, models, predict, recipes, run, train
+from ullim.cli import corpora, corpora_download, corpora_stats, models, predict, recipes, run, train
 from ullim.cli.console import complain
 from ullim.errors import UllimError
 
@@ -23,6 +23,8 @@ app.command("run")(run.run)
 app.command("train")(train.train)
 app.add_typer(models.app, name="models")
 app.add_typer(recipes.app, name="recipes")
+corpora.app.command("download")(corpora_download.download)
+corpora.app.command("stats")(corpora_stats.stats)
 app.add_typer(corpora.app, name="corpora")
 
 

@@ -108,7 +108,7 @@ class StageProgress:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def __call__(self, stage: str, done: int, total: int) -> None:
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
         """Show how many of a stage's steps are done."""
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(stage, total=total)

@@ -17,6 +17,9 @@ app = typer.Typer(no_args_is_help=True, help="List, show and check speech corpor
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="A name of `ullim corpora list`.")]
+Folder = Annotated[Path, typer.Argument(help="The folder the owner's archive unpacks to.")]
+
+_TOLD_OF_A_KIND = 5
 
 
 @app.command("list")
@@ -60,6 +63,7 @@ def show(name: Name, json: Json = False) -> None:
         "layout": corpus.layout,
         "expected_counts": corpus.expected_counts,
         "expected_speakers": corpus.expected_speakers,
+        "how_to_get": corpus.how_to_get,
         "known_defects": list(corpus.known_defects),
     }
     if json:
@@ -73,39 +77,65 @@ def show(name: Name, json: Json = False) -> None:
 @app.command()
 def check(
     name: Name,
-    path: Annotated[Path, typer.Argument(help="The folder the owner's archive unpacks to.")],
+    path: Folder,
+    audio: Annotated[
+        bool, typer.Option("--audio/--no-audio", help="Decode every recording, or only count.")
+    ] = True,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Recordings decoded at the same time.")
+    ] = 2,
     json: Json = False,
 ) -> None:
-    """Compare a copy with the published counts and try to read every recording."""
+    """Compare a copy with the published counts and recordings; exit 1 where it is not whole."""
     from ullim.corpora.check import check as compare
 
     corpus = _corpus(name)
     with StageProgress() as progress:
-        findings = compare(corpus, path, progress=lambda *counts: progress("reading", *counts))
+        findings = compare(
+            corpus,
+            path,
+            decode=audio,
+            jobs=jobs,
+            progress=lambda *counts: progress("reading", *counts),
+        )
     if json:
         print_json(findings)
     else:
-        found, speakers = findings["counts"], findings["speakers"]
-        rows = [
-            (label, expected, found.get(label, 0), _difference(found.get(label, 0) - expected))
-            for label, expected in corpus.expected_counts.items()
-        ]
-        rows.append(
-            (
-                "speakers",
-                corpus.expected_speakers,
-                speakers,
-                _difference(speakers - corpus.expected_speakers),
-            )
-        )
-        print_table(corpus.title, ("", "published", "found", "difference"), rows)
-        kinds = Counter(problem["code"] for problem in findings["problems"])
-        for problem in findings["problems"]:
-            note(f"{problem['code']}: {problem['message']}")
-        summary = ", ".join(f"{n} {code}" for code, n in sorted(kinds.items())) or "none"
-        note(f"{findings['read']} recordings read; problems: {summary}")
+        _print_findings(corpus, findings)
     if not findings["complete"]:
         raise typer.Exit(1)
+
+
+def _print_findings(corpus: Corpus, findings: dict[str, Any]) -> None:
+    found = findings["counts"] | {"speakers": findings["speakers"]}
+    expected = corpus.expected_counts | {"speakers": corpus.expected_speakers}
+    rows = [
+        (what, n, found.get(what, 0), _difference(found.get(what, 0) - n))
+        for what, n in expected.items()
+    ]
+    print_table(corpus.title, ("", "published", "found", "difference"), rows)
+    kinds = Counter(problem["code"] for problem in findings["problems"])
+    told: Counter[str] = Counter()
+    for problem in findings["problems"]:
+        code = problem["code"]
+        told[code] += 1
+        if told[code] <= _TOLD_OF_A_KIND:
+            note(f"{code}: {problem['message']}")
+        elif told[code] == kinds[code]:
+            note(f"{code}: and {kinds[code] - _TOLD_OF_A_KIND} more; --json lists all")
+    summary = ", ".join(f"{n} {code}" for code, n in sorted(kinds.items())) or "none"
+    if findings["read"] is None:
+        note(f"no recording was decoded; problems: {summary}")
+        return
+    hashes = findings["hashes"]
+    if hashes["same"] or hashes["changed"]:
+        note(
+            f"{hashes['same']} recordings hold the published samples, {hashes['changed']} do not, "
+            f"of {hashes['unknown']} they are not known"
+        )
+    else:
+        note("the published samples of this corpus are not known, so none were compared")
+    note(f"{findings['read']} recordings read; problems: {summary}")
 
 
 def _corpus(name: str) -> Corpus:

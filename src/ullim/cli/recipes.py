@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ullim.cli.console import print_table
+from ullim.cli.console import print_json, print_table
 from ullim.cli.run import Overrides, Profile, require_training
 from ullim.errors import RecipeError
 
@@ -19,15 +19,39 @@ def list_recipes() -> None:
     """List the recipes that come with ullim."""
     import yaml
 
-    from ullim.recipes import recipe_paths
+    from ullim.recipes import recipe_paths, task_fields
 
     rows = []
     for name, path in recipe_paths().items():
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        corpora = ", ".join(part["name"] for part in data["task"]["corpora"])
+        corpora = ", ".join(part["name"] for part in task_fields(data["task"])["corpora"])
         protocols = ", ".join(protocol["name"] for protocol in data["protocols"])
         rows.append((name, data["title"], corpora, protocols))
     print_table(None, ("name", "title", "corpora", "protocols"), rows)
+
+
+@app.command("tasks")
+def list_tasks(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the subsets of corpora that papers use; a recipe says ``task: NAME``."""
+    from ullim.recipes import task_fields, task_paths
+
+    tasks = [task_fields(name) for name in task_paths()]
+    if json:
+        print_json(tasks)
+        return
+    rows = [
+        (
+            task["name"],
+            task["title"],
+            ", ".join(part["name"] for part in task["corpora"]),
+            task["expected_count"],
+            ", ".join(task["labels"]),
+        )
+        for task in tasks
+    ]
+    print_table(None, ("name", "title", "corpora", "utterances", "labels"), rows)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +16,23 @@ from ullim.types import Utterance, Vote
 
 ACTOR = "actor"
 """Rater of an acted corpus: the label is what the speaker was asked to act."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """One file that the owner lets everybody fetch.
+
+    Attributes:
+        url: Where the owner keeps it.
+        file: Name it is kept under; a ``.zip`` is unpacked.
+        size_bytes: Its size; None where the owner makes it anew for everybody.
+        checksum: ``md5:...`` or ``sha256:...`` as the owner publishes it; None where there is none.
+    """
+
+    url: str
+    file: str
+    size_bytes: int | None = None
+    checksum: str | None = None
 
 
 class Corpus(BaseModel, ABC):
@@ -35,6 +53,10 @@ class Corpus(BaseModel, ABC):
         expected_speakers: Speakers in the complete corpus.
         known_defects: What a user must know before trusting a figure on it.
         revealing_groups: Groups whose words alone give the label away.
+        layout: A path or two, as the owner's archive unpacks.
+        downloads: What ``ullim corpora download`` may fetch; empty where the owner wants to be
+            asked first.
+        how_to_get: Steps for a person: what to fetch or whom to ask, and what else to know.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +73,8 @@ class Corpus(BaseModel, ABC):
     known_defects: ClassVar[tuple[str, ...]] = ()
     revealing_groups: ClassVar[tuple[str, ...]] = ()
     layout: ClassVar[str]
+    downloads: ClassVar[tuple[Download, ...]] = ()
+    how_to_get: ClassVar[str] = ""
 
     @abstractmethod
     def _scan(self, path: Path) -> Iterable[Utterance]: ...

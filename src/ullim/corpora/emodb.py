@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ullim.corpora import Corpus, acted
+from ullim.corpora import Corpus, Download, acted
 from ullim.types import Gender, Utterance
 
 # The letters are the German words: Wut, Langeweile, Ekel, Angst, Freude, Trauer. A is fear and
@@ -61,6 +61,19 @@ class Emodb(Corpus):
     )
     homepage = "https://zenodo.org/records/7447302"
     layout = "wav/03a01Fa.wav"
+    downloads = (
+        Download(
+            url="https://zenodo.org/records/7447302/files/emodb.zip?download=1",
+            file="emodb.zip",
+            size_bytes=39_981_818,
+            checksum="md5:9d21362dbc5676ef3ab4745d83ced0db",
+        ),
+    )
+    how_to_get = (
+        "Free at Zenodo, as audEERING packages it (version 1.3.0, all 535 recordings). The record "
+        "states CC BY 4.0 and the package's own metadata CC0 1.0: name the authors either way. "
+        "Copies at http://emodb.bilderbar.info hold the same recordings."
+    )
     expected_counts = {
         "anger": 127,
         "boredom": 81,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ullim.corpora import Corpus, acted
+from ullim.corpora import Corpus, Download, acted
 from ullim.types import Utterance
 
 # The owner's README says 2 is angry and 3 is sad. The texts of the 002xx files are sad and of the
@@ -34,6 +34,17 @@ class EmotionttsKo(Corpus):
     )
     homepage = "https://github.com/emotiontts/emotiontts_open_db"
     layout = "plain-to-emotional/ema/wav/ema00001.wav"
+    downloads = (
+        Download(
+            url="https://github.com/emotiontts/emotiontts_open_db/archive/refs/heads/master.zip",
+            file="emotiontts_open_db.zip",
+        ),
+    )
+    how_to_get = (
+        "The public sample lies in the owner's repository under Dataset/SpeechCorpus/Emotional; "
+        "the whole corpus (about 6,000 recordings) is given on application, by the form that the "
+        "README there links."
+    )
     expected_counts = dict.fromkeys(labels, 75)
     expected_speakers = 15
     revealing_groups = ("emotional-to-emotional",)

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from ullim.corpora import Corpus, acted
+from ullim.corpora import Corpus, Download, acted
 from ullim.errors import CorpusError
 from ullim.types import NO_SPEECH, Utterance
 
@@ -29,6 +29,16 @@ class Esc10(Corpus):
     )
     homepage = "https://github.com/karolpiczak/ESC-50"
     layout = "audio/1-100032-A-0.wav and meta/esc50.csv"
+    downloads = (
+        Download(
+            url="https://github.com/karolpiczak/ESC-50/archive/refs/heads/master.zip",
+            file="ESC-50.zip",
+        ),
+    )
+    how_to_get = (
+        "Free at GitHub, as a part of ESC-50 (about 600 MB): download the repository. The other "
+        "forty classes of ESC-50 are CC BY-NC."
+    )
     expected_counts = {NO_SPEECH: 400}
     expected_speakers = 5
     known_defects = (

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ullim.corpora import Corpus, acted
+from ullim.corpora import Corpus, Download, acted
 from ullim.types import Utterance
 
 _LABELS = {
@@ -41,6 +41,18 @@ class Ravdess(Corpus):
     )
     homepage = "https://zenodo.org/records/1188976"
     layout = "Actor_01/03-01-01-01-01-01-01.wav"
+    downloads = (
+        Download(
+            url="https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip?download=1",
+            file="Audio_Speech_Actors_01-24.zip",
+            size_bytes=208_468_073,
+            checksum="md5:bc696df654c87fed845eb13823edef8a",
+        ),
+    )
+    how_to_get = (
+        "Free at Zenodo: Audio_Speech_Actors_01-24.zip of record 1188976, not the videos or songs. "
+        "A commercial licence is sold by its authors."
+    )
     expected_counts = {label: 96 if label == "neutral" else 192 for label in labels}
     expected_speakers = 24
     known_defects = (

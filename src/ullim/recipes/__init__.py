@@ -4,9 +4,39 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
+
+from ullim.errors import RecipeError
 
 
 def recipe_paths() -> dict[str, Path]:
     """Return the recipes that come with ullim, by name."""
     folder = Path(str(files("ullim.recipes")))
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def task_paths() -> dict[str, Path]:
+    """Return the named tasks that come with ullim: the subsets of corpora that papers use."""
+    folder = Path(str(files("ullim.recipes") / "tasks"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def task_fields(task: Any) -> Any:
+    """Return the fields of a task that is given by name; anything else as it is.
+
+    Raises:
+        RecipeError: No task has the name.
+
+    >>> task_fields("ravdess-5")["expected_count"]
+    960
+    """
+    if not isinstance(task, str):
+        return task
+    known = task_paths()
+    if task not in known:
+        raise RecipeError(
+            f"no task is called {task!r}; there are: {', '.join(known)}", code="unknown_task"
+        )
+    import yaml
+
+    return {"name": task} | yaml.safe_load(known[task].read_text(encoding="utf-8"))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from ullim import audio
 from ullim.augment import Augmentation
 from ullim.errors import CorpusError, RecipeError, UllimError
 from ullim.features import Feature
-from ullim.recipes.schema import Recipe
+from ullim.recipes.schema import Recipe, Task
 from ullim.types import NO_SPEECH, FloatArray, LabelSet, Ragged, Utterance
 from ullim.window import Window
 
@@ -33,12 +34,14 @@ class Table:
         targets: float32 (rows, classes): 1 for the label, 0 for other labels its corpus offers,
             NaN for labels its corpus never offers.
         tested: Whether a row may be tested on.
+        notes: What a reader of the figures must know of the rows.
     """
 
     utterances: list[Utterance]
     labels: LabelSet
     targets: npt.NDArray[np.float32]
     tested: npt.NDArray[np.bool_]
+    notes: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -87,7 +90,8 @@ def load_table(recipe: Recipe, folders: Mapping[str, Path]) -> Table:
 
     Raises:
         RecipeError: A corpus of the recipe has no folder, or a folder no corpus of the recipe.
-        CorpusError: A corpus cannot be loaded, or has no utterance with the task's labels.
+        CorpusError: A corpus cannot be loaded, has no utterance with the task's labels, or is
+            whole and yet the task has not the number of utterances it states.
     """
     wanted = [part.name for part in recipe.task.corpora]
     missing = [name for name in wanted if name not in folders]
@@ -100,24 +104,33 @@ def load_table(recipe: Recipe, folders: Mapping[str, Path]) -> Table:
             + (f"leave out {', '.join(stray)}" if stray else ""),
             code="wrong_corpora",
         )
-    labels = LabelSet(recipe.task.labels)
+    task = recipe.task
+    labels = LabelSet(task.labels)
     utterances: list[Utterance] = []
     targets, tested = [], []
-    for part in recipe.task.corpora:
+    partial: list[str] = []
+    for part in task.corpora:
         corpus = part.loader()
         dropped = set(part.drop_labels)
         mapped = {
-            label: recipe.task.label_map.get(label, label)
+            label: task.label_map.get(label, label)
             for label in corpus.labels
             if label not in dropped
         }
         # Whether somebody speaks is known of every clip, so no_speech is offered everywhere; and a
         # clip in which nobody does has none of the emotions.
         silent = set(mapped.values()) == {NO_SPEECH}
-        offered = np.array([silent or name in {NO_SPEECH, *mapped.values()} for name in labels])
+        there = {NO_SPEECH, *mapped.values()}
+        offered = np.array([silent or _emotion(name, task) in there for name in labels])
         before = len(utterances)
-        for utterance in corpus.load(folders[part.name]):
+        loaded = corpus.load(folders[part.name])
+        published = sum(corpus.expected_counts.values())
+        if len(loaded) < published:
+            partial.append(f"this copy of {part.name} holds {len(loaded)} of {published}")
+        for utterance in loaded:
             target = mapped.get(utterance.votes[0].label)
+            if target is not None and task.split_by is not None:
+                target = f"{_gender(utterance)}-{target}"
             if target is None or target not in labels:
                 continue
             if part.groups is not None and utterance.group not in part.groups:
@@ -133,7 +146,66 @@ def load_table(recipe: Recipe, folders: Mapping[str, Path]) -> Table:
                 f"labels {', '.join(labels)} in the groups asked for",
                 code="empty",
             )
-    return Table(utterances, labels, np.stack(targets), np.array(tested))
+    table = Table(utterances, labels, np.stack(targets), np.array(tested))
+    if task.at_most_per_label is not None:
+        table = _drawn(table, task.at_most_per_label, task.draw_seed)
+    return replace(table, notes=_counted(table, task, partial))
+
+
+def _emotion(label: str, task: Task) -> str:
+    return label if task.split_by is None else label.partition("-")[2]
+
+
+def _gender(utterance: Utterance) -> str:
+    if utterance.gender is None:
+        raise CorpusError(
+            f"corpus {utterance.corpus} does not tell the gender of {utterance.id}, and the task "
+            "says split_by: gender; leave that out, or use a corpus that tells it",
+            code="no_gender",
+        )
+    return utterance.gender
+
+
+def _drawn(table: Table, most: int, seed: int) -> Table:
+    """Keep so many rows of each label: the first in the order of a hash of seed and id.
+
+    A recording's place in that order depends on nothing else, so copies of a corpus that lack some
+    recordings still agree on the others.
+    """
+
+    def place(row: int) -> bytes:
+        utterance = table.utterances[row]
+        return hashlib.sha256(f"{seed}/{utterance.corpus}/{utterance.id}".encode()).digest()
+
+    kept: Counter[str] = Counter()
+    rows = []
+    names = table.names
+    for row in sorted(range(len(names)), key=place):
+        if kept[names[row]] < most:
+            kept[names[row]] += 1
+            rows.append(row)
+    rows.sort()
+    return replace(
+        table,
+        utterances=[table.utterances[row] for row in rows],
+        targets=table.targets[rows],
+        tested=table.tested[rows],
+    )
+
+
+def _counted(table: Table, task: Task, partial: Sequence[str]) -> tuple[str, ...]:
+    """Hold the number of rows against the task's, where its corpora are whole."""
+    found, wanted = len(table.utterances), task.expected_count
+    if wanted is None or found == wanted:
+        return ()
+    told = f"task {task.name or 'of the recipe'}: {found} of {wanted} utterances"
+    if partial:
+        return (f"{told}; {'; '.join(partial)}",)
+    raise CorpusError(
+        f"{told}, though its corpora are whole; check the folders with `ullim corpora check`, or "
+        "correct expected_count",
+        code="wrong_count",
+    )
 
 
 def prepare(

@@ -93,6 +93,8 @@ def run(
             for part in recipe.task.corpora
         },
     }
+    if table.notes:
+        facts["notes"] = list(table.notes)
     work = [
         _Job(seed, Fold(fold.name, fold.train, fold.test[table.tested[fold.test]]))
         for seed in seeds

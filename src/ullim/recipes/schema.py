@@ -14,7 +14,7 @@ from ullim.corpora import Corpus
 from ullim.decision import Decision
 from ullim.errors import RecipeError
 from ullim.evaluation.protocols import Protocol
-from ullim.recipes import recipe_paths
+from ullim.recipes import recipe_paths, task_fields, task_paths
 from ullim.training.options import Training
 from ullim.types import LABELS, NO_SPEECH
 from ullim.window import Window
@@ -41,6 +41,10 @@ else:
     AnyFeature = _one_of("features")
     AnyAugmentation = _one_of("augment")
     AnyModel = _one_of("models")
+
+
+SPLIT_GENDERS = ("female", "male")
+"""The genders that ``split_by: gender`` tells apart."""
 
 
 class _Part(BaseModel):
@@ -88,29 +92,61 @@ class CorpusPart(_Part):
 
 
 class Task(_Part):
-    """Which emotions, heard where.
+    """Which emotions, heard where. A recipe may give the name of ``ullim recipes tasks`` instead.
 
     Attributes:
+        name: Of a task that comes with ullim; empty for a recipe's own.
+        title: One line.
         labels: The classes, in the order of every score vector.
         label_map: Canonical labels that count as another, for example ``calm: neutral``.
         corpora: Where the utterances come from.
+        at_most_per_label: Utterances kept of each class; None for all.
+        draw_seed: Decides which are kept, by an order of ids that no other recording disturbs.
+        split_by: ``gender`` for classes of the form ``female-anger``, ``male-anger``.
+        expected_count: Utterances of the task where its corpora are whole; None where unstated.
     """
 
+    name: str = ""
+    title: str = ""
     labels: tuple[str, ...] = Field(min_length=2)
     label_map: dict[str, str] = Field(default_factory=dict)
     corpora: tuple[CorpusPart, ...] = Field(min_length=1)
+    at_most_per_label: int | None = Field(None, ge=1)
+    draw_seed: int = Field(0, ge=0)
+    split_by: Literal["gender"] | None = None
+    expected_count: int | None = Field(None, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, task: Any) -> Any:
+        try:
+            return task_fields(task)
+        except RecipeError as error:
+            raise ValueError(str(error)) from error
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """The labels without the gender they may be split by."""
+        if self.split_by is None:
+            return self.labels
+        return tuple(dict.fromkeys(name.partition("-")[2] for name in self.labels))
 
     @model_validator(mode="after")
     def _check(self) -> Task:
-        named = [*self.labels, *self.label_map, *self.label_map.values()]
-        unknown = sorted(set(named) - {*LABELS, NO_SPEECH})
-        if unknown:
-            raise ValueError(
-                f"unknown labels {unknown}; there are: {', '.join([*LABELS, NO_SPEECH])}"
-            )
+        if self.split_by is None:
+            unknown = sorted(set(self.labels) - {*LABELS, NO_SPEECH})
+            allowed = ", ".join([*LABELS, NO_SPEECH])
+        else:
+            split = [f"{gender}-{name}" for gender in SPLIT_GENDERS for name in LABELS]
+            unknown = sorted(set(self.labels) - set(split))
+            allowed = f"with split_by: gender, {', '.join(split)}"
+        mapped = {*self.label_map, *self.label_map.values()} - {*LABELS, NO_SPEECH}
+        if unknown or mapped:
+            allowed = ", ".join([*LABELS, NO_SPEECH]) if mapped else allowed
+            raise ValueError(f"unknown labels {unknown or sorted(mapped)}; there are: {allowed}")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels repeat: {', '.join(self.labels)}")
-        stray = sorted(set(self.label_map.values()) - set(self.labels))
+        stray = sorted(set(self.label_map.values()) - set(self.emotions))
         if stray:
             raise ValueError(f"label_map leads to {stray}, which are not among the labels")
         return self
@@ -237,7 +273,10 @@ class Recipe(_Part):
     def identity(self) -> dict[str, Any]:
         """Return the fields that decide the numbers; the others only describe."""
         parts = {"task", "features", "augmentation", "views", "model", "training", "window"}
-        return self.model_dump(mode="json", include=parts)
+        identity = self.model_dump(mode="json", include=parts)
+        for field in ("name", "title", "expected_count"):
+            del identity["task"][field]
+        return identity
 
     def to_yaml(self) -> str:
         """Return the recipe with every default written out."""
@@ -276,6 +315,7 @@ def load_recipe(
     if not isinstance(data, dict):
         raise RecipeError(f"{path} holds no mapping of recipe fields", code="not_yaml")
     data.setdefault("name", path.stem)
+    data = _expanded(data)
     profiles = data.get("profiles") or {}
     if not isinstance(profiles, dict) or not all(
         isinstance(changes, dict) and all(isinstance(key, str) for key in changes)
@@ -316,6 +356,7 @@ def parse_recipe(data: Mapping[str, Any], where: str) -> Recipe:
     Raises:
         RecipeError: Something is wrong; ``where`` names the source in the message.
     """
+    data = _expanded(data)
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
@@ -323,6 +364,13 @@ def parse_recipe(data: Mapping[str, Any], where: str) -> Recipe:
         raise RecipeError(
             f"{where} has {len(problems)} mistake(s):\n" + "\n".join(problems), code="invalid"
         ) from error
+
+
+def _expanded(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Write out a task given by name, so that ``--set`` and messages reach into it."""
+    task = data.get("task")
+    known = isinstance(task, str) and task in task_paths()
+    return {**data, "task": task_fields(task)} if known else dict(data)
 
 
 def _problems(error: ValidationError, data: Mapping[str, Any]) -> list[str]:
