@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ullim.cli.console import StageProgress, note, print_json, print_lines, print_table
+from ullim.cli.corpora_raters import raters
 
 if TYPE_CHECKING:
     from ullim.corpora import Corpus
 
 app = typer.Typer(no_args_is_help=True, help="List, show and check speech corpora.")
+app.command()(raters)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="A name of `ullim corpora list`.")]
@@ -29,7 +31,7 @@ def list_corpora(json: Json = False) -> None:
             "name": name,
             "title": corpus.title,
             "languages": list(corpus.languages),
-            "utterances": sum(corpus.expected_counts.values()),
+            "utterances": sum(corpus.expected_counts.values()) or None,
             "speakers": corpus.expected_speakers,
             "labels": list(corpus.labels),
             "licence": corpus.licence,
@@ -86,18 +88,15 @@ def check(
         print_json(findings)
     else:
         found, speakers = findings["counts"], findings["speakers"]
-        rows = [
+        rows: list[tuple[Any, ...]] = [
             (label, expected, found.get(label, 0), _difference(found.get(label, 0) - expected))
             for label, expected in corpus.expected_counts.items()
         ]
-        rows.append(
-            (
-                "speakers",
-                corpus.expected_speakers,
-                speakers,
-                _difference(speakers - corpus.expected_speakers),
-            )
-        )
+        if corpus.anyones:
+            rows = [(label, "", n, "") for label, n in found.items()]
+        expected = corpus.expected_speakers
+        difference = "" if expected is None else _difference(speakers - expected)
+        rows.append(("speakers", _cell(expected), speakers, difference))
         print_table(corpus.title, ("", "published", "found", "difference"), rows)
         kinds = Counter(problem["code"] for problem in findings["problems"])
         for problem in findings["problems"]:
@@ -116,6 +115,8 @@ def _corpus(name: str) -> Corpus:
 
 
 def _cell(value: object) -> str:
+    if value is None:
+        return ""
     if isinstance(value, list):
         return ", ".join(str(item) for item in value)
     if isinstance(value, dict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from joblib import Parallel, delayed
 
 from ullim import audio
 from ullim.augment import Augmentation
+from ullim.corpora import votes
 from ullim.errors import CorpusError, RecipeError, UllimError
 from ullim.features import Feature
 from ullim.recipes.schema import Recipe
@@ -30,19 +31,21 @@ class Table:
         utterances: One per row.
         labels: The classes; columns of ``targets``.
         targets: float32 (rows, classes): 1 for the label, 0 for other labels its corpus offers,
-            NaN for labels its corpus never offers.
+            NaN for labels its corpus never offers; or shares that sum to 1.
+        truth: int64 (rows,), the column a prediction is scored against.
         tested: Whether a row may be tested on.
     """
 
     utterances: list[Utterance]
     labels: LabelSet
     targets: npt.NDArray[np.float32]
+    truth: npt.NDArray[np.int64]
     tested: npt.NDArray[np.bool_]
 
     @property
     def names(self) -> list[str]:
         """Label of each row."""
-        return [self.labels.names[column] for column in np.nan_to_num(self.targets).argmax(axis=1)]
+        return [self.labels.names[column] for column in self.truth]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,30 +95,27 @@ def load_table(recipe: Recipe, folders: Mapping[str, Path]) -> Table:
         )
     labels = LabelSet(recipe.task.labels)
     utterances: list[Utterance] = []
-    targets, tested = [], []
+    targets, truths, tested = [], [], []
     for part in recipe.task.corpora:
         corpus = part.loader()
-        dropped = set(part.drop_labels)
+        found = corpus.load(folders[part.name])
         mapped = {
             label: recipe.task.label_map.get(label, label)
-            for label in corpus.labels
-            if label not in dropped
+            for label in corpus.offered(found)
+            if label not in part.drop_labels
         }
         # Whether somebody speaks is known of every clip, so no_speech is offered everywhere; and a
         # clip in which nobody does has none of the emotions.
         silent = set(mapped.values()) == {NO_SPEECH}
         offered = np.array([silent or name in {NO_SPEECH, *mapped.values()} for name in labels])
+        rows, truth = _targets(found, recipe.task.votes, labels, mapped)
         before = len(utterances)
-        for utterance in corpus.load(folders[part.name]):
-            target = mapped.get(utterance.votes[0].label)
-            if target is None or target not in labels:
+        for utterance, row, column in zip(found, rows, truth, strict=True):
+            if column < 0 or (part.groups is not None and utterance.group not in part.groups):
                 continue
-            if part.groups is not None and utterance.group not in part.groups:
-                continue
-            row = np.where(offered, 0.0, np.nan).astype(np.float32)
-            row[labels.index(target)] = 1.0
             utterances.append(utterance)
-            targets.append(row)
+            targets.append(np.where(offered, row, np.nan).astype(np.float32))
+            truths.append(column)
             tested.append(part.test_groups is None or utterance.group in part.test_groups)
         if len(utterances) == before:
             raise CorpusError(
@@ -123,7 +123,34 @@ def load_table(recipe: Recipe, folders: Mapping[str, Path]) -> Table:
                 f"labels {', '.join(labels)} in the groups asked for",
                 code="empty",
             )
-    return Table(utterances, labels, np.stack(targets), np.array(tested))
+    return Table(utterances, labels, np.stack(targets), np.array(truths), np.array(tested))
+
+
+def _targets(
+    utterances: Sequence[Utterance], rule: str, labels: LabelSet, mapped: Mapping[str, str]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Return a target and the column of the label for each utterance; -1 for one to leave out.
+
+    Labels outside the task take part in the majority, so that a row most raters would put outside
+    is left out and does not go to whoever voted inside. Of the rows that stay, votes for labels
+    outside are left out, and the shares are of the rest.
+    """
+
+    def rename(label: str) -> str:
+        return mapped.get(label, f"left out: {label}")
+
+    if rule == "first":
+        utterances = [replace(u, votes=u.votes[:1]) for u in utterances]
+    outside = {rename(v.label) for u in utterances for v in u.votes} - set(labels)
+    table = votes.tabulate(utterances, [*labels, *sorted(outside)], rename=rename)
+    truth = votes.majority(table, ties="drop" if rule == "majority-drop" else "earlier")
+    truth[truth >= len(labels)] = -1
+    inside = votes.tabulate(utterances, tuple(labels), rename=rename)
+    if rule == "soft":
+        return votes.soft_shares(inside), truth
+    if rule == "intensity":
+        return votes.intensity_shares(inside), truth
+    return np.eye(len(labels))[truth], truth
 
 
 def prepare(

@@ -93,11 +93,18 @@ class Task(_Part):
     Attributes:
         labels: The classes, in the order of every score vector.
         label_map: Canonical labels that count as another, for example ``calm: neutral``.
+        votes: What targets are made of. ``first``: the first vote, which is the actor's or the
+            owner's where there is one. Of the raters' votes: ``majority`` (ties go to the earlier
+            rater), ``majority-drop`` (tied rows are left out), ``soft`` (shares of the votes),
+            ``intensity`` (shares weighted by intensity). Under all four, rows whose majority is
+            none of the labels are left out, and the majority is what predictions are scored
+            against.
         corpora: Where the utterances come from.
     """
 
     labels: tuple[str, ...] = Field(min_length=2)
     label_map: dict[str, str] = Field(default_factory=dict)
+    votes: Literal["first", "majority", "majority-drop", "soft", "intensity"] = "first"
     corpora: tuple[CorpusPart, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
