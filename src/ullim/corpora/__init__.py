@@ -80,7 +80,7 @@ class Corpus(BaseModel, ABC):
             CorpusError: There is no such folder, or nothing of this corpus in it.
         """
         path = Path(path).expanduser()
-        if not path.is_dir() and not (path.is_file() and path.suffix in self.file_suffixes):
+        if not path.is_dir() and not (path.is_file() and path.suffix.lower() in self.file_suffixes):
             wanted = " or a file ".join(
                 ["a folder", *filter(None, [", ".join(self.file_suffixes)])]
             )

@@ -84,7 +84,7 @@ def read_table(
         CorpusError: The table as a whole cannot be read, or lacks a required column.
         MissingExtraError: It is Parquet and pyarrow is not installed.
     """
-    if file.suffix == ".parquet":
+    if file.suffix.lower() == ".parquet":
         yield from _parquet(file, problems, required, columns)
     else:
         yield from _csv(file, problems, required, columns, encodings, tidy)
@@ -125,7 +125,7 @@ def _csv(
     tidy: Callable[[str], str],
 ) -> Iterator[Row]:
     text = decoded(file, problems.title, encodings)
-    delimiter = "\t" if file.suffix == ".tsv" else ","
+    delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         header = [tidy(name) for name in next(reader, [])]
