@@ -81,9 +81,8 @@ class Corpus(BaseModel, ABC):
         """
         path = Path(path).expanduser()
         if not path.is_dir() and not (path.is_file() and path.suffix.lower() in self.file_suffixes):
-            wanted = " or a file ".join(
-                ["a folder", *filter(None, [", ".join(self.file_suffixes)])]
-            )
+            files = ", ".join(self.file_suffixes)
+            wanted = f"a folder or a file {files}" if files else "a folder"
             raise CorpusError(
                 f"{self.title}: {path} is not {wanted}; give the folder that holds {self.layout} "
                 f"(get the corpus from {self.homepage})",
