@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ullim.types import FloatArray
+from ullim.types import LABELS, NO_SPEECH, FloatArray
 
 SpeechMaker = Callable[..., FloatArray]
 ToyCorpus = Callable[[str], Path]
@@ -149,11 +149,120 @@ def _esc10(root: Path) -> None:
     table.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def _esc50(root: Path) -> None:
+    _esc10(root)
+
+
+def _fsdkaggle2018(root: Path) -> None:
+    rows = {
+        "train_post_competition.csv": ["fname,label,manually_verified,freesound_id,license"],
+        "test_post_competition_scoring_clips.csv": ["fname,label,usage,freesound_id,license"],
+    }
+    licence = "Creative Commons 0"
+    for number, label in enumerate(("Cello", "Laughter", "Hi-hat", "Bus")):
+        part, table = (("train", "test")[number % 2], list(rows)[number % 2])
+        third = "1" if part == "train" else "Private"
+        rows[table].append(f"000{number}.wav,{label},{third},{4000 + number},{licence}")
+        _write(root / f"FSDKaggle2018.audio_{part}" / f"000{number}.wav", 44_100, seed=number)
+    # A row whose recording is not there, as where only a part was unpacked.
+    rows["train_post_competition.csv"].append("0009.wav,Cello,0,4009,Attribution")
+    for table, lines in rows.items():
+        file = root / "FSDKaggle2018.meta" / table
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _aihub_dialogue(root: Path) -> None:
+    raters = [f"{n}번 감정,{n}번 감정세기" for n in range(1, 6)]
+    header = ",".join(["wav_id,발화문,상황", *raters, "나이,성별"])
+    # The labels' spelling differs between files, and one header lacks a space.
+    files = {
+        "4차년도.csv": (
+            header.replace("4번 감정세기", "4번감정세기"),
+            [("Sadness", "sad", 27, "male"), ("Angry", "anger", 33, "female")],
+        ),
+        "5차년도.csv": (
+            header,
+            [("Neutral", "neutral", 33, "female"), ("Fear", "fear", 48, "male")],
+        ),
+        "5차년도_2차.csv": (
+            header,
+            [("happiness", "happiness", 21, "male"), ("disgust", "disgust", 46, "female"),
+             ("surprise", "surprise", 46, "female"), ("angry", "sadness", 46, "female")],
+        ),
+    }  # fmt: skip
+    root.mkdir(parents=True)
+    for number, (name, (columns, rows)) in enumerate(files.items()):
+        lines = [columns]
+        for row, (label, situation, age, sex) in enumerate(rows):
+            identifier = f"5e258fd1305bcf3ad153{number}a{row:02}"
+            neutral = "Neutral" if label[0].isupper() else "neutral"
+            strength = 0 if label == neutral else 2
+            # Three raters say the label, the fourth and fifth neutral.
+            cells = [f"{label},{strength}"] * 3 + [f"{neutral},0"] * 2
+            lines.append(
+                f'{identifier},"네, 문장 {row}입니다.",{situation},{",".join(cells)},{age},{sex}'
+            )
+            _write(root / name.removesuffix(".csv") / f"{identifier}.wav", 16_000, seed=row)
+        (root / name).write_bytes("\r\n".join([*lines, ""]).encode("cp949"))
+
+
+def _recordings(root: Path) -> None:
+    for content in (1, 2):
+        for person in (1, 2, 3):
+            for number, code in enumerate("NJSA"):
+                _write(root / f"{content}_{person}_{code}.wav", 16_000, seed=number)
+
+
+def _manifest(root: Path) -> None:
+    lines = ["id,file,speaker,gender,label,text"]
+    for number, label in enumerate((*LABELS, NO_SPEECH)):
+        lines.append(f"row{number:02},wav/{number}.wav,s{number % 3},female,{label},문장")
+        _write(root / "wav" / f"{number}.wav", 16_000, seed=number)
+    (root / "manifest.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _hf_audio(root: Path) -> None:
+    for split in ("train", "test"):
+        lines = ["file_name,label,speaker"]
+        for number, label in enumerate((*LABELS, NO_SPEECH)):
+            lines.append(f"clips/{number}.wav,{label},s{number % 3}")
+            _write(root / split / "clips" / f"{number}.wav", 16_000, seed=number)
+        (root / split / "metadata.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _audformat(root: Path) -> None:
+    header = [
+        "name: toy", "source: here", "usage: research", "languages: [deu]",
+        "schemes:", "  emotion: {dtype: str}",
+        "  speaker:", "    dtype: int", "    labels:",
+        "      1: {gender: male, age: 31}", "      2: {gender: female, age: 34}", "      3: {}",
+        "tables:",
+        "  emotion: {type: filewise, columns: {emotion: {scheme_id: emotion, rater_id: gold}}}",
+        "  files: {type: filewise, columns: {speaker: {scheme_id: speaker}}}",
+    ]  # fmt: skip
+    emotions, files = ["file,emotion"], ["file,speaker"]
+    for number, label in enumerate((*LABELS, NO_SPEECH)):
+        emotions.append(f"clips/c{number}.wav,{label}")
+        files.append(f"clips/c{number}.wav,{1 + number % 3}")
+        _write(root / "clips" / f"c{number}.wav", 16_000, seed=number)
+    (root / "db.yaml").write_text("\n".join(header) + "\n", encoding="utf-8")
+    (root / "db.emotion.csv").write_text("\n".join(emotions) + "\n", encoding="utf-8")
+    (root / "db.files.csv").write_text("\n".join(files) + "\n", encoding="utf-8")
+
+
 _BUILDERS: dict[str, Callable[[Path], None]] = {
     "ravdess": _ravdess,
     "emodb": _emodb,
     "emotiontts_ko": _emotiontts_ko,
     "esc10": _esc10,
+    "esc50": _esc50,
+    "fsdkaggle2018": _fsdkaggle2018,
+    "aihub_dialogue": _aihub_dialogue,
+    "recordings": _recordings,
+    "manifest": _manifest,
+    "hf_audio": _hf_audio,
+    "audformat": _audformat,
 }
 
 

@@ -566,7 +566,7 @@ WRONG: dict[str, tuple[Arguments, str]] = {
     ),
     "show no such corpus": (
         lambda kit: ["corpora", "show", "nobody"],
-        "is called 'nobody'; there are: emodb, ",
+        "is called 'nobody'; there are: .*emodb, ",
     ),
     "check no such folder": (
         lambda kit: ["corpora", "check", "emodb", "nowhere"],

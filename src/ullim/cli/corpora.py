@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ullim.cli.console import StageProgress, note, print_json, print_lines, print_table
+from ullim.cli.corpora_raters import raters
 
 if TYPE_CHECKING:
     from ullim.corpora import Corpus
 
 app = typer.Typer(no_args_is_help=True, help="List, show and check speech corpora.")
+app.command()(raters)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="A name of `ullim corpora list`.")]
@@ -32,7 +34,7 @@ def list_corpora(json: Json = False) -> None:
             "name": name,
             "title": corpus.title,
             "languages": list(corpus.languages),
-            "utterances": sum(corpus.expected_counts.values()),
+            "utterances": sum(corpus.expected_counts.values()) or None,
             "speakers": corpus.expected_speakers,
             "labels": list(corpus.labels),
             "licence": corpus.licence,
@@ -108,9 +110,17 @@ def check(
 
 def _print_findings(corpus: Corpus, findings: dict[str, Any]) -> None:
     found = findings["counts"] | {"speakers": findings["speakers"]}
-    expected = corpus.expected_counts | {"speakers": corpus.expected_speakers}
+    expected: dict[str, int | None] = {**corpus.expected_counts}
+    if corpus.anyones:
+        expected = dict.fromkeys(findings["counts"])
+    expected["speakers"] = corpus.expected_speakers
     rows = [
-        (what, n, found.get(what, 0), _difference(found.get(what, 0) - n))
+        (
+            what,
+            _cell(n),
+            found.get(what, 0),
+            "" if n is None else _difference(found.get(what, 0) - n),
+        )
         for what, n in expected.items()
     ]
     print_table(corpus.title, ("", "published", "found", "difference"), rows)
@@ -146,6 +156,8 @@ def _corpus(name: str) -> Corpus:
 
 
 def _cell(value: object) -> str:
+    if value is None:
+        return ""
     if isinstance(value, list):
         return ", ".join(str(item) for item in value)
     if isinstance(value, dict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -49,10 +49,14 @@ class Corpus(BaseModel, ABC):
         licence: Licence as the owner states it.
         citation: How to cite it.
         homepage: Where its owner publishes it.
-        expected_counts: Utterances per label in the complete corpus.
-        expected_speakers: Speakers in the complete corpus.
+        expected_counts: Utterances per label (of the first vote) in the complete corpus.
+        expected_speakers: Speakers in the complete corpus; None where its owner does not tell.
         known_defects: What a user must know before trusting a figure on it.
         revealing_groups: Groups whose words alone give the label away.
+        voiced_groups: Groups in which a human voice is heard although nobody speaks.
+        anyones: Whether this is a layout for anybody's recordings and not one published corpus;
+            then nothing can be expected of counts, speakers, licence or citation.
+        file_suffixes: Suffixes of files that ``load`` takes in place of a folder.
         layout: A path or two, as the owner's archive unpacks.
         downloads: What ``ullim corpora download`` may fetch; empty where the owner wants to be
             asked first.
@@ -69,15 +73,26 @@ class Corpus(BaseModel, ABC):
     citation: ClassVar[str]
     homepage: ClassVar[str]
     expected_counts: ClassVar[dict[str, int]]
-    expected_speakers: ClassVar[int]
+    expected_speakers: ClassVar[int | None]
     known_defects: ClassVar[tuple[str, ...]] = ()
     revealing_groups: ClassVar[tuple[str, ...]] = ()
+    voiced_groups: ClassVar[tuple[str, ...]] = ()
+    anyones: ClassVar[bool] = False
+    file_suffixes: ClassVar[tuple[str, ...]] = ()
     layout: ClassVar[str]
     downloads: ClassVar[tuple[Download, ...]] = ()
     how_to_get: ClassVar[str] = ""
 
     @abstractmethod
     def _scan(self, path: Path) -> Iterable[Utterance]: ...
+
+    def offered(self, utterances: Sequence[Utterance]) -> tuple[str, ...]:
+        """Return the labels a recording of this corpus could have had.
+
+        Args:
+            utterances: What was loaded; a published corpus does not need to look.
+        """
+        return self.labels
 
     def load(self, path: str | Path) -> list[Utterance]:
         """Return the utterances found under a folder, sorted by id.
@@ -89,9 +104,11 @@ class Corpus(BaseModel, ABC):
             CorpusError: There is no such folder, or nothing of this corpus in it.
         """
         path = Path(path).expanduser()
-        if not path.is_dir():
+        if not path.is_dir() and not (path.is_file() and path.suffix.lower() in self.file_suffixes):
+            files = ", ".join(self.file_suffixes)
+            wanted = f"a folder or a file {files}" if files else "a folder"
             raise CorpusError(
-                f"{self.title}: {path} is not a folder; give the folder that holds {self.layout} "
+                f"{self.title}: {path} is not {wanted}; give the folder that holds {self.layout} "
                 f"(get the corpus from {self.homepage})",
                 code="not_found",
             )

@@ -149,7 +149,7 @@ def check(
     counts = Counter(label_of(utterance) for utterance in utterances)
     # A reader of anybody's folder, a manifest, expects nothing.
     expected = {label: n for label, n in corpus.expected_counts.items() if n}
-    speakers = len({utterance.speaker for utterance in utterances})
+    speakers = len({utterance.speaker for utterance in utterances} - {None})
     return {
         "corpus": corpus.name,
         "path": str(path),

@@ -66,7 +66,7 @@ class OpenSmile(Feature):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on clips of a few frames, answered below
             values = smile.process_signal(signal, self.sampling_rate).to_numpy(dtype=np.float32)
-        return np.nan_to_num(values[:1], nan=0.0, posinf=0.0, neginf=0.0)
+        return np.asarray(np.nan_to_num(values[:1], nan=0.0, posinf=0.0, neginf=0.0))
 
 
 @lru_cache(maxsize=4)

@@ -14,6 +14,7 @@ from joblib import Parallel, delayed
 
 from ullim import audio
 from ullim.augment import Augmentation
+from ullim.corpora import votes
 from ullim.errors import CorpusError, RecipeError, UllimError
 from ullim.features import Feature
 from ullim.recipes.schema import Recipe, Task
@@ -32,7 +33,8 @@ class Table:
         utterances: One per row.
         labels: The classes; columns of ``targets``.
         targets: float32 (rows, classes): 1 for the label, 0 for other labels its corpus offers,
-            NaN for labels its corpus never offers.
+            NaN for labels its corpus never offers; or shares that sum to 1.
+        truth: int64 (rows,), the column a prediction is scored against.
         tested: Whether a row may be tested on.
         notes: What a reader of the figures must know of the rows.
     """
@@ -40,13 +42,14 @@ class Table:
     utterances: list[Utterance]
     labels: LabelSet
     targets: npt.NDArray[np.float32]
+    truth: npt.NDArray[np.int64]
     tested: npt.NDArray[np.bool_]
     notes: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
         """Label of each row."""
-        return [self.labels.names[column] for column in np.nan_to_num(self.targets).argmax(axis=1)]
+        return [self.labels.names[column] for column in self.truth]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,38 +110,36 @@ def load_table(recipe: Recipe, folders: Mapping[str, Path]) -> Table:
     task = recipe.task
     labels = LabelSet(task.labels)
     utterances: list[Utterance] = []
-    targets, tested = [], []
+    targets, truths, tested = [], [], []
     partial: list[str] = []
     for part in task.corpora:
         corpus = part.loader()
-        dropped = set(part.drop_labels)
+        found = corpus.load(folders[part.name])
         mapped = {
             label: task.label_map.get(label, label)
-            for label in corpus.labels
-            if label not in dropped
+            for label in corpus.offered(found)
+            if label not in part.drop_labels
         }
         # Whether somebody speaks is known of every clip, so no_speech is offered everywhere; and a
         # clip in which nobody does has none of the emotions.
         silent = set(mapped.values()) == {NO_SPEECH}
         there = {NO_SPEECH, *mapped.values()}
         offered = np.array([silent or _emotion(name, task) in there for name in labels])
-        before = len(utterances)
-        loaded = corpus.load(folders[part.name])
         published = sum(corpus.expected_counts.values())
-        if len(loaded) < published:
-            partial.append(f"this copy of {part.name} holds {len(loaded)} of {published}")
-        for utterance in loaded:
-            target = mapped.get(utterance.votes[0].label)
-            if target is not None and task.split_by is not None:
-                target = f"{_gender(utterance)}-{target}"
-            if target is None or target not in labels:
+        if len(found) < published:
+            partial.append(f"this copy of {part.name} holds {len(found)} of {published}")
+        heard = found
+        if task.split_by is not None:
+            heard = [_with_gender(utterance, mapped) for utterance in found]
+            mapped = {name: name for name in labels}
+        rows, truth = _targets(heard, task.votes, labels, mapped)
+        before = len(utterances)
+        for utterance, row, column in zip(found, rows, truth, strict=True):
+            if column < 0 or (part.groups is not None and utterance.group not in part.groups):
                 continue
-            if part.groups is not None and utterance.group not in part.groups:
-                continue
-            row = np.where(offered, 0.0, np.nan).astype(np.float32)
-            row[labels.index(target)] = 1.0
             utterances.append(utterance)
-            targets.append(row)
+            targets.append(np.where(offered, row, np.nan).astype(np.float32))
+            truths.append(column)
             tested.append(part.test_groups is None or utterance.group in part.test_groups)
         if len(utterances) == before:
             raise CorpusError(
@@ -146,7 +147,7 @@ def load_table(recipe: Recipe, folders: Mapping[str, Path]) -> Table:
                 f"labels {', '.join(labels)} in the groups asked for",
                 code="empty",
             )
-    table = Table(utterances, labels, np.stack(targets), np.array(tested))
+    table = Table(utterances, labels, np.stack(targets), np.array(truths), np.array(tested))
     if task.at_most_per_label is not None:
         table = _drawn(table, task.at_most_per_label, task.draw_seed)
     return replace(table, notes=_counted(table, task, partial))
@@ -156,14 +157,20 @@ def _emotion(label: str, task: Task) -> str:
     return label if task.split_by is None else label.partition("-")[2]
 
 
-def _gender(utterance: Utterance) -> str:
+def _with_gender(utterance: Utterance, mapped: Mapping[str, str]) -> Utterance:
+    """Return the utterance with its speaker's gender before the labels that are mapped."""
     if utterance.gender is None:
         raise CorpusError(
             f"corpus {utterance.corpus} does not tell the gender of {utterance.id}, and the task "
             "says split_by: gender; leave that out, or use a corpus that tells it",
             code="no_gender",
         )
-    return utterance.gender
+    heard = tuple(
+        replace(vote, label=f"{utterance.gender}-{mapped[vote.label]}")
+        for vote in utterance.votes
+        if vote.label in mapped
+    )
+    return replace(utterance, votes=heard)
 
 
 def _drawn(table: Table, most: int, seed: int) -> Table:
@@ -189,6 +196,7 @@ def _drawn(table: Table, most: int, seed: int) -> Table:
         table,
         utterances=[table.utterances[row] for row in rows],
         targets=table.targets[rows],
+        truth=table.truth[rows],
         tested=table.tested[rows],
     )
 
@@ -206,6 +214,33 @@ def _counted(table: Table, task: Task, partial: Sequence[str]) -> tuple[str, ...
         "correct expected_count",
         code="wrong_count",
     )
+
+
+def _targets(
+    utterances: Sequence[Utterance], rule: str, labels: LabelSet, mapped: Mapping[str, str]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Return a target and the column of the label for each utterance; -1 for one to leave out.
+
+    Labels outside the task take part in the majority, so that a row most raters would put outside
+    is left out and does not go to whoever voted inside. Of the rows that stay, votes for labels
+    outside are left out, and the shares are of the rest.
+    """
+
+    def rename(label: str) -> str:
+        return mapped.get(label, f"left out: {label}")
+
+    if rule == "first":
+        utterances = [replace(u, votes=u.votes[:1]) for u in utterances]
+    outside = {rename(v.label) for u in utterances for v in u.votes} - set(labels)
+    table = votes.tabulate(utterances, [*labels, *sorted(outside)], rename=rename)
+    truth = votes.majority(table, ties="drop" if rule == "majority-drop" else "earlier")
+    truth[truth >= len(labels)] = -1
+    inside = votes.tabulate(utterances, tuple(labels), rename=rename)
+    if rule == "soft":
+        return votes.soft_shares(inside), truth
+    if rule == "intensity":
+        return votes.intensity_shares(inside), truth
+    return np.eye(len(labels))[truth], truth
 
 
 def prepare(

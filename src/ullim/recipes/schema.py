@@ -99,6 +99,12 @@ class Task(_Part):
         title: One line.
         labels: The classes, in the order of every score vector.
         label_map: Canonical labels that count as another, for example ``calm: neutral``.
+        votes: What targets are made of. ``first``: the first vote, which is the actor's or the
+            owner's where there is one. Of the raters' votes: ``majority`` (ties go to the earlier
+            rater), ``majority-drop`` (tied rows are left out), ``soft`` (shares of the votes),
+            ``intensity`` (shares weighted by intensity). Under all four, rows whose majority is
+            none of the labels are left out, and the majority is what predictions are scored
+            against.
         corpora: Where the utterances come from.
         at_most_per_label: Utterances kept of each class; None for all.
         draw_seed: Decides which are kept, by an order of ids that no other recording disturbs.
@@ -110,6 +116,7 @@ class Task(_Part):
     title: str = ""
     labels: tuple[str, ...] = Field(min_length=2)
     label_map: dict[str, str] = Field(default_factory=dict)
+    votes: Literal["first", "majority", "majority-drop", "soft", "intensity"] = "first"
     corpora: tuple[CorpusPart, ...] = Field(min_length=1)
     at_most_per_label: int | None = Field(None, ge=1)
     draw_seed: int = Field(0, ge=0)
