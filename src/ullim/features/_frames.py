@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ullim.types import FloatArray
 
@@ -108,6 +110,6 @@ def product(rows: FloatArray, matrix: FloatArray) -> FloatArray:
     return out
 
 
-def decibels(power: FloatArray, floor: float = 1e-12) -> FloatArray:
-    """Return ten times the common logarithm, cut off below at ``floor``."""
-    return np.float32(10.0) * np.log10(np.maximum(power, np.float32(floor)))
+def decibels(power: npt.NDArray[np.floating[Any]], floor: float) -> FloatArray:
+    """Return ten times the common logarithm, cut off below at ``floor``; float32."""
+    return np.float32(10.0) * np.log10(np.maximum(power, np.float32(floor)).astype(np.float32))

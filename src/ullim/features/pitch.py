@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -11,7 +11,15 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from ullim.features import Feature
-from ullim.features._frames import fft_length, hann, levelled, n_frames, power_blocks, product
+from ullim.features._frames import (
+    decibels,
+    fft_length,
+    hann,
+    levelled,
+    n_frames,
+    power_blocks,
+    product,
+)
 from ullim.types import FloatArray
 
 # The window holds 2.75 periods of the lowest F0. Praat takes three; the quarter less keeps window
@@ -25,6 +33,8 @@ _LAGS_PER_S = 12_000.0
 
 _CANDIDATES = 5
 
+_FLOOR_DB = -120.0
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PitchTrack:
@@ -34,13 +44,13 @@ class PitchTrack:
         f0_hz: F0 in Hz; 0 where unvoiced.
         probability: Of being voiced, in [0, 1].
         periodicity: Normalised autocorrelation at the best lag, in [0, 1].
-        power: Mean square of the frame under its window.
+        level_db: Mean square of the frame under its window, in dB from a mean square of one.
     """
 
     f0_hz: FloatArray
     probability: FloatArray
     periodicity: FloatArray
-    power: FloatArray
+    level_db: FloatArray
 
 
 class PitchParameters(Feature):
@@ -115,9 +125,7 @@ class Pitch(PitchParameters):
 
     def _extract(self, signal: FloatArray) -> FloatArray:
         found = track(signal, self)
-        # Full scale is one, so that a sine of that amplitude is at -3 dB.
-        level = 10.0 * np.log10(np.maximum(found.power, 1e-12))
-        return np.stack([found.f0_hz, found.probability, level], axis=1).astype(np.float32)
+        return np.stack([found.f0_hz, found.probability, found.level_db], axis=1)
 
 
 def track(signal: FloatArray, parameters: PitchParameters) -> PitchTrack:
@@ -138,8 +146,9 @@ def track(signal: FloatArray, parameters: PitchParameters) -> PitchTrack:
         correlation[rows] = product(spectrum[:, : len(analysis.basis)], analysis.basis)
         power[rows] = analysis.mean_square(spectrum)
     found = follow(correlation, power, analysis, parameters)
-    # Multiplied in float64: a loud recording's square is beyond float32 sooner than its sample.
-    return PitchTrack(found.f0_hz, found.probability, found.periodicity, power * np.float64(gain**2))
+    gain_db = 20.0 * np.log10(gain) if gain > 0 else -np.inf
+    level_db = np.maximum(found.level_db + np.float32(gain_db), np.float32(_FLOOR_DB))
+    return replace(found, level_db=level_db)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -207,7 +216,10 @@ def follow(
     peak = float(power.max(initial=0.0))
     # Frames over 100 dB under the loudest hold rounding, not sound.
     audible = power > 1e-10 * peak
-    normalised = correlation[:, 1:] / np.where(audible[:, None] & (energy > 0), energy, np.inf)
+    usable = audible[:, None] & (energy > 0)
+    normalised = correlation[:, 1:] * np.divide(
+        1.0, energy, out=np.zeros_like(energy), where=usable
+    )
     f0_hz, strength = _candidates(normalised, analysis.lags_s, parameters)
 
     amplitude = np.sqrt(power / peak) if peak > 0 else np.zeros_like(power)
@@ -242,7 +254,7 @@ def follow(
         f0_hz=np.where(voiced, f0_hz[rows, chosen], 0.0).astype(np.float32),
         probability=probability.astype(np.float32),
         periodicity=np.clip(periodicity, 0.0, 1.0).astype(np.float32),
-        power=power,
+        level_db=decibels(power, 1e-20),
     )
 
 
@@ -294,7 +306,7 @@ def best_path(local: FloatArray, moves: FloatArray) -> npt.NDArray[np.intp]:
     [0, 1, 0]
     """
     if len(local) == 1:
-        return local[0].argmax(keepdims=True)
+        return np.array([local[0].argmax()])
     levels = [moves + local[1:, None, :]]
     while len(levels[-1]) > 1:
         steps = levels[-1]
