@@ -134,12 +134,13 @@ def _spectral(
     bands = products[:, :N_MELS]
     mel_db = decibels(bands / max(bands[active].mean(), np.finfo(np.float32).tiny), 1e-6)
     total, first, second, low, high = products[:, N_MELS:].T
-    total = np.maximum(total, np.finfo(np.float32).tiny)
+    # The peak of the clip is one, so that this is no sound at all.
+    total = np.maximum(total, np.float32(1e-20))
     centroid = first / total
     spread = np.sqrt(np.maximum(second / total - np.square(centroid), 0.0))
     least = np.float32(1e-9) * total
     alpha = decibels((low + least) / (high + least), 1e-12)
-    shares = bands / np.maximum(bands.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    shares = bands / np.maximum(bands.sum(axis=1, keepdims=True), np.float32(1e-20))
     cumulated = np.cumsum(shares, axis=1)
     roll_off = [(cumulated < share).sum(axis=1) / np.float32(N_MELS) for share in _ROLL_OFF]
     split = round(N_MELS * float(np.diff(_hz_to_mel(np.array([_BANDS_HZ[0], _HAMMARBERG_HZ])))[0])
@@ -162,7 +163,7 @@ def _voice(low: FloatArray, total: FloatArray, f0_hz: FloatArray, hz_per_bin: fl
         bins = np.rint(number * voiced_hz / hz_per_bin).astype(np.intp)
         bins = np.clip(bins, 1, low.shape[1] - 2)
         height = np.maximum(low[rows, bins], np.maximum(low[rows, bins - 1], low[rows, bins + 1]))
-        harmonics.append(decibels(height / np.maximum(total, np.finfo(np.float32).tiny), 1e-8))
+        harmonics.append(decibels(height / np.maximum(total, np.float32(1e-20)), 1e-8))
     semitones = 12.0 * np.log2(voiced_hz / _REFERENCE_HZ)
     columns = [semitones, harmonics[0] - harmonics[1], harmonics[0]]
     return np.column_stack(columns).astype(np.float32)

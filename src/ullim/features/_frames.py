@@ -112,4 +112,5 @@ def product(rows: FloatArray, matrix: FloatArray) -> FloatArray:
 
 def decibels(power: npt.NDArray[np.floating[Any]], floor: float) -> FloatArray:
     """Return ten times the common logarithm, cut off below at ``floor``; float32."""
-    return np.float32(10.0) * np.log10(np.maximum(power, np.float32(floor)).astype(np.float32))
+    kept = np.maximum(power, floor).astype(np.float32, copy=False)
+    return np.asarray(np.float32(10.0) * np.log10(kept))

@@ -29,9 +29,10 @@ _PERIODS = 2.75
 # The autocorrelation is taken of what lies under this frequency, where voices have their strong
 # harmonics, on lags so many times finer than that band needs.
 _BAND_HZ = 3000.0
-_LAGS_PER_S = 12_000.0
+_LAGS_PER_S = 8_000.0
 
-_CANDIDATES = 5
+_CANDIDATES = 4
+_LEAST_PEAK = 0.1
 
 _FLOOR_DB = -120.0
 
@@ -227,31 +228,29 @@ def follow(
     quiet = 2.0 - amplitude * (1.0 + threshold) / max(parameters.silence_threshold, 1e-6)
     unvoiced = np.where(audible, threshold + np.maximum(0.0, quiet), 2.0 + threshold)
 
-    with np.errstate(divide="ignore"):
-        octaves = np.log2(f0_hz)
-    local = np.empty((len(power), _CANDIDATES + 1), dtype=np.float32)
-    local[:, 0] = unvoiced
-    local[:, 1:] = strength - parameters.octave_cost * np.log2(
-        parameters.f_min_hz / np.maximum(f0_hz, 1.0)
-    )
-    local[:, 1:][f0_hz == 0] = -1e3
+    # State 0 is unvoiced, the others are the candidates; an absent candidate is never chosen.
+    there = f0_hz > 0
+    octaves = np.log2(np.where(there, f0_hz, parameters.f_min_hz) / parameters.f_min_hz)
+    local = np.empty((_CANDIDATES + 1, len(power)), dtype=np.float32)
+    local[0] = unvoiced
+    local[1:] = np.where(there, strength + parameters.octave_cost * octaves, -1e3)
     scale = 0.01 / parameters.hop_s
-    moves = np.full((max(len(power) - 1, 0), *local.shape[1:] * 2), 0, dtype=np.float32)
-    octaves = np.where(f0_hz > 0, octaves, 0.0).astype(np.float32)
-    moves[:, 1:, 1:] = np.abs(octaves[:-1, :, None] - octaves[1:, None, :])
-    moves[:, 1:, 1:] *= -np.float32(parameters.octave_jump_cost * scale)
-    moves[:, 0, 1:] = moves[:, 1:, 0] = -parameters.voicing_cost * scale
+    moves = np.zeros((*local.shape[:1] * 2, max(len(power) - 1, 0)), dtype=np.float32)
+    np.subtract(octaves[:, None, :-1], octaves[None, :, 1:], out=moves[1:, 1:])
+    np.abs(moves[1:, 1:], out=moves[1:, 1:])
+    moves[1:, 1:] *= -parameters.octave_jump_cost * scale
+    moves[0, 1:] = moves[1:, 0] = -parameters.voicing_cost * scale
     states = best_path(local, moves)
 
-    rows = np.arange(len(power))
+    frames = np.arange(len(power))
     voiced = states > 0
     chosen = np.maximum(states - 1, 0)
-    best = strength.max(axis=1, initial=0.0)
-    periodicity = np.where(voiced, strength[rows, chosen], best)
+    best = strength.max(axis=0)
+    periodicity = np.where(voiced, strength[chosen, frames], best)
     # A logistic of what decides between voiced and unvoiced in the frame alone.
-    probability = 1.0 / (1.0 + np.exp(np.clip(-12.0 * (best - unvoiced), -60.0, 60.0)))
+    probability = 1.0 / (1.0 + np.exp(np.clip(12.0 * (unvoiced - best), -60.0, 60.0)))
     return PitchTrack(
-        f0_hz=np.where(voiced, f0_hz[rows, chosen], 0.0).astype(np.float32),
+        f0_hz=np.where(voiced, f0_hz[chosen, frames], 0.0).astype(np.float32),
         probability=probability.astype(np.float32),
         periodicity=np.clip(periodicity, 0.0, 1.0).astype(np.float32),
         level_db=decibels(power, 1e-20),
@@ -261,31 +260,31 @@ def follow(
 def _candidates(
     normalised: FloatArray, lags_s: npt.NDArray[np.float64], parameters: PitchParameters
 ) -> tuple[FloatArray, FloatArray]:
-    """Return F0 (0 where there is none) and height of the best peaks, (frames, candidates)."""
-    left, centre, right = normalised[:, :-2], normalised[:, 1:-1], normalised[:, 2:]
+    """Return F0 (0 where there is none) and height of the best peaks, (candidates, frames)."""
+    centre = normalised[:, 1:-1]
     rank = centre - np.asarray(
         parameters.octave_cost * np.log2(lags_s[1:-1] * parameters.f_min_hz), dtype=np.float32
     )
-    rank[~((centre > left) & (centre >= right) & (centre > 0.1))] = -np.inf
-    rows = np.arange(len(rank))
-    f0_hz = np.zeros((len(rank), _CANDIDATES), dtype=np.float32)
-    strength = np.zeros_like(f0_hz)
-    for number in range(_CANDIDATES):
-        best = rank.argmax(axis=1)
-        there = rank[rows, best] > -np.inf
-        rank[rows, best] = -np.inf
-        before, here, after = (side[rows, best] for side in (left, centre, right))
-        # The vertex of the parabola through the peak and its neighbours.
-        curvature = np.minimum(before - 2.0 * here + after, -1e-9)
-        shift = np.clip(0.5 * (before - after) / curvature, -0.5, 0.5)
-        lag_s = lags_s[best + 1] + shift * (lags_s[1] - lags_s[0])
-        inside = there & (lag_s * parameters.f_max_hz >= 1) & (lag_s * parameters.f_min_hz <= 1)
-        f0_hz[:, number] = np.where(inside, 1.0 / lag_s, 0.0)
-        height = here - 0.25 * (before - after) * shift
-        # A peak above one comes of noise at lags where the window has little left.
-        height = np.where(height > 1.0, 1.0 / np.maximum(height, 1.0), height)
-        strength[:, number] = np.where(inside, height, 0.0)
-    return f0_hz, strength
+    peak = (centre > normalised[:, :-2]) & (centre >= normalised[:, 2:])
+    peak &= centre > _LEAST_PEAK
+    rank[~peak] = -np.inf
+    frames = np.arange(len(rank))
+    chosen = np.empty((_CANDIDATES, len(rank)), dtype=np.intp)
+    for best in chosen:
+        rank.argmax(axis=1, out=best)
+        rank[frames, best] = -np.inf
+    there = peak[frames, chosen]
+    before, here, after = (normalised[frames, chosen + shift] for shift in (0, 1, 2))
+    # The vertex of the parabola through the peak and its neighbours.
+    curvature = np.minimum(before - 2.0 * here + after, np.float32(-1e-9))
+    shift = np.clip(0.5 * (before - after) / curvature, -0.5, 0.5)
+    lag_s = lags_s[chosen + 1] + shift * (lags_s[1] - lags_s[0])
+    there &= (lag_s * parameters.f_max_hz >= 1) & (lag_s * parameters.f_min_hz <= 1)
+    height = here - 0.25 * (before - after) * shift
+    # A peak above one comes of noise at lags where the window has little left.
+    height = np.where(height > 1.0, 1.0 / np.maximum(height, 1.0), height)
+    f0_hz = np.where(there, 1.0 / lag_s, 0.0).astype(np.float32)
+    return f0_hz, np.where(there, height, np.float32(0.0))
 
 
 def best_path(local: FloatArray, moves: FloatArray) -> npt.NDArray[np.intp]:
@@ -296,33 +295,35 @@ def best_path(local: FloatArray, moves: FloatArray) -> npt.NDArray[np.intp]:
     calls as levels and none per frame.
 
     Args:
-        local: Score of each state, shape (frames, states).
-        moves: Score of each move, shape (frames - 1, from, to).
+        local: Score of each state, shape (states, frames).
+        moves: Score of each move, shape (from, to, frames - 1).
 
     Returns:
         The state of every frame, shape (frames,).
 
-    >>> best_path(np.array([[1.0, 0], [0, 0.5], [1, 0]]), np.full((2, 2, 2), 0.0)).tolist()
+    >>> best_path(np.array([[1.0, 0, 1], [0, 0.5, 0]]), np.zeros((2, 2, 2))).tolist()
     [0, 1, 0]
     """
-    if len(local) == 1:
-        return np.array([local[0].argmax()])
-    levels = [moves + local[1:, None, :]]
-    while len(levels[-1]) > 1:
+    if local.shape[1] == 1:
+        return np.array([local[:, 0].argmax()])
+    levels = [moves + local[:, 1:]]
+    while levels[-1].shape[2] > 1:
         steps = levels[-1]
-        even = len(steps) // 2 * 2
-        joined = (steps[0:even:2, :, :, None] + steps[1:even:2, None, :, :]).max(axis=2)
-        levels.append(np.concatenate([joined, steps[even:]]))
-    total = local[0][:, None] + levels[-1][0]
+        even = steps.shape[2] // 2 * 2
+        first, second = steps[:, :, 0:even:2], steps[:, :, 1:even:2]
+        joined = first[:, 0, None] + second[None, 0]
+        for middle in range(1, len(local)):
+            np.maximum(joined, first[:, middle, None] + second[None, middle], out=joined)
+        levels.append(np.concatenate([joined, steps[:, :, even:]], axis=2))
+    total = local[:, 0, None] + levels[-1][:, :, 0]
     path = np.array(np.unravel_index(total.argmax(), total.shape))
     for steps in reversed(levels[:-1]):
-        n_pairs = len(steps) // 2
-        pair = np.arange(n_pairs)
+        n_pairs = steps.shape[2] // 2
+        pair = 2 * np.arange(n_pairs)
         start, end = path[:n_pairs], path[1 : n_pairs + 1]
-        middle = (steps[2 * pair, start] + steps[2 * pair + 1, :, end]).argmax(axis=1)
-        finer = np.empty(len(steps) + 1, dtype=path.dtype)
+        finer = np.empty(steps.shape[2] + 1, dtype=path.dtype)
         finer[0 : 2 * n_pairs + 1 : 2] = path[: n_pairs + 1]
-        finer[1 : 2 * n_pairs : 2] = middle
+        finer[1 : 2 * n_pairs : 2] = (steps[start, :, pair] + steps[:, end, pair + 1].T).argmax(1)
         finer[2 * n_pairs :] = path[n_pairs:]
         path = finer
     return path
