@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from ullim.types import FloatArray
 
-# NumPy's float32 FFT takes four times as long for each frame when it is given more than about
-# 2^16 samples.
-_SAMPLES_PER_BLOCK = 1 << 15
+# The transform of a block stays under 128 KiB, from where on malloc asks the system for fresh
+# pages each time and a frame takes up to three times as long.
+_SAMPLES_PER_BLOCK = 3 << 13
 
 # Rows in one matrix product: so few that OpenBLAS does not split it over threads.
 _ROWS_PER_PRODUCT = 8
@@ -51,13 +51,13 @@ def n_frames(n_samples: int, hop_length: int) -> int:
 
 
 def fft_length(n_samples: int) -> int:
-    """Return the least length of 2^k or 3 * 2^k that holds ``n_samples``.
+    """Return the least length of 2^k times 1, 5/8, 3/4 or 15/16 that holds ``n_samples``.
 
-    >>> fft_length(1000), fft_length(1025)
-    (1024, 1536)
+    >>> fft_length(1000), fft_length(950), fft_length(1025)
+    (1024, 960, 1280)
     """
-    power = 1 << max(n_samples - 1, 1).bit_length()
-    return power * 3 // 4 if power * 3 // 4 >= n_samples else power
+    power = max(16, 1 << (n_samples - 1).bit_length())
+    return next(n for n in (power * s // 16 for s in (10, 12, 15, 16)) if n >= n_samples)
 
 
 @lru_cache(maxsize=16)

@@ -113,10 +113,8 @@ class Functionals(Feature):
         return 1
 
     def _extract(self, signal: FloatArray) -> FloatArray:
-        heard = np.flatnonzero(signal)
-        if heard.size:
-            signal = signal[heard[0] : heard[-1] + 1]
-        signal, gain = levelled(signal)
+        heard = signal != 0
+        signal, gain = levelled(signal[heard.argmax() : len(heard) - heard[::-1].argmax()])
         if gain == 0.0:
             return np.zeros((1, self.n_features), dtype=np.float32)
         found = describe(signal, _pitch(self.sampling_rate), self.active_db)
@@ -159,10 +157,12 @@ def _statistics(values: FloatArray, wanted: tuple[str, ...]) -> FloatArray:
     line goes from the first frame to the last.
     """
     n = len(values)
-    mean = values.mean(axis=0)
+    # A product with this is a mean, at less than half the cost of NumPy's own.
+    share = np.full(n, 1.0 / n, dtype=np.float32)
+    mean = share @ values
     centred = values - mean
     squared = np.square(centred)
-    std = np.sqrt(squared.mean(axis=0))
+    std = np.sqrt(share @ squared)
     ordered = np.sort(values, axis=0) if not _QUANTILES.keys().isdisjoint(wanted) else values
     found: list[FloatArray] = []
     for statistic in wanted:
@@ -171,16 +171,20 @@ def _statistics(values: FloatArray, wanted: tuple[str, ...]) -> FloatArray:
         elif statistic == "std":
             found.append(std)
         elif statistic == "abs":
-            found.append(np.abs(values).mean(axis=0))
+            found.append(share @ np.abs(values))
         elif statistic == "skew":
-            cubed = (squared * centred).mean(axis=0)
-            found.append(cubed / np.maximum(std, np.float32(1e-3)) ** 3)
+            found.append(share @ (squared * centred) / np.maximum(std, np.float32(1e-3)) ** 3)
         elif statistic == "slope":
             time = np.linspace(-1.0, 1.0, n, dtype=np.float32) if n > 1 else np.zeros(1, np.float32)
             found.append(2.0 * (time @ centred) / max(float(time @ time), 1.0))
         else:
             found.append(ordered[round(_QUANTILES[statistic] * (n - 1))])
     return np.concatenate(found)
+
+
+def _median(values: FloatArray) -> float:
+    """Return the median by nearest rank."""
+    return float(np.sort(values)[len(values) // 2])
 
 
 def _delta(values: FloatArray) -> FloatArray:
@@ -229,7 +233,7 @@ def _perturbation(found: Descriptors) -> FloatArray:
     bend_hz = np.abs(np.diff(found.f0_hz, 2))[within] / found.f0_hz[1:-1][within]
     jitter = np.minimum(bend_hz, np.float32(0.2))
     shimmer = np.abs(np.diff(found.level_db, 2))[within]
-    return np.array([jitter.mean(), np.median(jitter), shimmer.mean(), np.median(shimmer)])
+    return np.array([jitter.mean(), _median(jitter), shimmer.mean(), _median(shimmer)])
 
 
 def _runs(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
@@ -248,8 +252,8 @@ def _rhythm(found: Descriptors) -> FloatArray:
     smooth = np.convolve(found.level_db, np.hanning(13)[1:-1] / 6.0, mode="same")
     inner = smooth[1:-1]
     peaks = (inner > smooth[:-2]) & (inner >= smooth[2:]) & (inner > _PEAK_DB)
-    medians = [np.median(found.voice[a:b, 0]) for a, b in zip(starts, ends, strict=True)]
-    medians = medians or [np.float32(0.0)]
+    medians = [_median(found.voice[a:b, 0]) for a, b in zip(starts, ends, strict=True)]
+    medians = medians or [0.0]
     return np.array(
         [
             starts.size / duration_s,
@@ -272,7 +276,7 @@ def _modulation(found: Descriptors) -> FloatArray:
     """Return the common logarithm of each contour's energy in bands of modulation frequency."""
     f0 = np.where(found.voiced, found.voice[:, 0], 0.0)
     if found.voiced.any():
-        f0 = np.where(found.voiced, f0 - np.median(f0[found.voiced]), 0.0)
+        f0 = np.where(found.voiced, f0 - _median(f0[found.voiced]), 0.0)
     contours = np.column_stack([found.level_db, found.mel_groups, f0])
     contours -= contours.mean(axis=0)
     n = max(_MODULATION_FRAMES, len(contours))

@@ -22,8 +22,8 @@ from ullim.features._frames import (
 )
 from ullim.types import FloatArray
 
-# The window holds 2.75 periods of the lowest F0. Praat takes three; the quarter less keeps window
-# and longest lag together within 1024 samples at 16 kHz and 60 Hz.
+# The window holds 2.75 periods of the lowest F0. Praat takes three; the quarter less keeps the
+# transform at 960 samples for 16 kHz and 60 Hz.
 _PERIODS = 2.75
 
 # The autocorrelation is taken of what lies under this frequency, where voices have their strong
@@ -182,7 +182,8 @@ def lag_analysis(sampling_rate: int, f_min_hz: float, f_max_hz: float) -> LagAna
     longest = int(np.ceil(_LAGS_PER_S / f_min_hz)) + 1
     shortest = int(_LAGS_PER_S / f_max_hz) - 1
     lags_s = np.arange(shortest, longest + 1) / _LAGS_PER_S
-    n_fft = fft_length(len(window) + int(np.ceil(lags_s[-1] * sampling_rate)))
+    # What wraps around is of the window's outermost sixth at either end, where little is left.
+    n_fft = fft_length(int(np.ceil(len(window) * 5 / 6 + lags_s[-1] * sampling_rate)))
     hz = np.arange(n_fft // 2 + 1) * sampling_rate / n_fft
     # Cut off softly at both ends: hum and drift below, and no ringing from the edge above.
     band_hz = min(_BAND_HZ, sampling_rate / 2)
