@@ -60,6 +60,11 @@ def fft_length(n_samples: int) -> int:
     return next(n for n in (power * s // 16 for s in (10, 12, 15, 16)) if n >= n_samples)
 
 
+def rows_per_block(n_fft: int) -> int:
+    """Return how many frames to transform at once."""
+    return max(1, _SAMPLES_PER_BLOCK // n_fft // _ROWS_PER_PRODUCT) * _ROWS_PER_PRODUCT
+
+
 @lru_cache(maxsize=16)
 def hann(n: int) -> FloatArray:
     """Return the periodic Hann window, shape (n,)."""
@@ -88,7 +93,7 @@ def power_blocks(
     kept = min(len(signal), len(padded) - start)
     padded[start : start + kept] = signal[:kept]
     frames = np.lib.stride_tricks.sliding_window_view(padded, length)[::hop_length]
-    step = max(1, _SAMPLES_PER_BLOCK // n_fft // _ROWS_PER_PRODUCT) * _ROWS_PER_PRODUCT
+    step = rows_per_block(n_fft)
     buffer = np.zeros((step, n_fft), dtype=np.float32)
     power = np.empty((step, n_fft // 2 + 1), dtype=np.float32)
     for first in range(0, n, step):
