@@ -82,6 +82,10 @@ class TestEveryFeature:
         feature = cls()
         signal = make_speech(1.5, feature.sampling_rate)
         n = feature.sampling_rate
+        if feature.level == "clip":
+            assert len(feature.extract(signal)) == len(feature.extract(signal[:n])) == 1
+            assert math.isinf(feature.hop_s)
+            return
         more = n + round(20 * feature.hop_s * feature.sampling_rate)
         assert len(feature.extract(signal[:more])) - len(feature.extract(signal[:n])) == 20
 
