@@ -27,7 +27,7 @@ class LogisticRegression(Classical):
     """
 
     name: Literal["logistic"] = "logistic"
-    C: tuple[Strength, ...] = Field((0.0003, 0.001, 0.003, 0.01, 0.03), min_length=1)
+    C: tuple[Strength, ...] = Field((0.001, 0.003, 0.01, 0.03, 0.1), min_length=1)
 
     def candidates(self) -> list[dict[str, Any]]:
         """Return one setting for each strength."""
