@@ -249,7 +249,7 @@ class TestRun:
             value = figures[metric]
             assert 0.0 <= value["low"] <= value["value"] <= value["high"] <= 1.0
         assert figures["notes"] == [
-            "6 speakers: intervals bootstrapped over fewer than 10 are too narrow"
+            "6 speakers: with fewer than 10, figures and intervals hang on who they happen to be"
         ]
         assert metrics["leakage"]["speakers_on_both_sides"] == []
 
