@@ -199,6 +199,7 @@ class TestRun:
                 for fold in (1, 2)
                 for kind in ("csv", "history.json")
             ),
+            "history.json",
             "log.txt",
             "metrics.json",
             "plan.json",

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from ullim.cli import corpora, models, predict, recipes, run, train
+from ullim.cli import compare, corpora, models, predict, recipes, report, run, train
 from ullim.cli.console import complain
 from ullim.errors import UllimError
 
@@ -21,6 +21,8 @@ app = typer.Typer(
 app.command("predict")(predict.predict)
 app.command("run")(run.run)
 app.command("train")(train.train)
+app.command("compare")(compare.compare)
+app.command("report")(report.report)
 app.add_typer(models.app, name="models")
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(corpora.app, name="corpora")

@@ -5,6 +5,7 @@ The temperature is fitted elsewhere, in training; here is what it is judged by.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,3 +133,33 @@ def threshold_for_accuracy(
     enough = curve.coverage * len(confidence) >= least_items - 1e-9
     good = np.flatnonzero((curve.accuracy >= wanted - 1e-12) & enough)
     return float(curve.threshold[good[-1]]) if good.size else None
+
+
+def threshold_over_folds(
+    confidence: Floats, correct: Flags, folds: Sequence[str], wanted: float
+) -> tuple[float, float, float] | None:
+    """Say what becomes of a wanted accuracy when each fold's threshold comes from the others.
+
+    Args:
+        confidence: Shape (items,).
+        correct: Whether each item is right.
+        folds: Fold of each item.
+        wanted: Accuracy in (0, 1].
+
+    Returns:
+        The mean threshold, the share of the items that is answered, and the accuracy among those;
+        None with one fold, where a fold finds no threshold, or where nothing is answered.
+    """
+    names = np.asarray(folds)
+    kept = np.zeros(len(confidence), dtype=bool)
+    thresholds = []
+    for fold in np.unique(names):
+        here = names == fold
+        threshold = threshold_for_accuracy(confidence[~here], correct[~here], wanted)
+        if threshold is None:
+            return None
+        thresholds.append(threshold)
+        kept |= here & (confidence >= threshold)
+    if not kept.any():
+        return None
+    return float(np.mean(thresholds)), float(kept.mean()), float(correct[kept].mean())

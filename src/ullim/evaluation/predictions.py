@@ -74,6 +74,10 @@ class Predictions:
         names = ("probabilities", "truth", *FACTS)
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
+    def with_gender(self, genders: Sequence[str]) -> Predictions:
+        """Return the same answers by speakers whose gender is now known."""
+        return replace(self, gender=np.array(genders, str))
+
     def over(self, labels: Sequence[str]) -> Predictions:
         """Return the answers when only some labels may be answered, renormalised.
 

@@ -166,12 +166,24 @@ def spread(values: Sequence[float]) -> dict[str, float | int | None]:
 
 
 def confusion_per_speaker(
-    truth: Columns, guess: Columns, speakers: Sequence[str], n_labels: int
+    truth: Columns,
+    guess: Columns,
+    speakers: Sequence[str],
+    n_labels: int,
+    weights: Floats | None = None,
 ) -> Floats:
-    """Count items of each speaker, shape (speakers, labels, labels), speakers sorted by name."""
+    """Count items of each speaker, shape (speakers, labels, labels), speakers sorted by name.
+
+    Args:
+        truth: Column of each item's label.
+        guess: Column of each item's guess.
+        speakers: Speaker of each item.
+        n_labels: Length of the label list.
+        weights: What each item counts; 1 where None.
+    """
     owner, n_speakers = owners(speakers)
     flat = (owner * n_labels + truth) * n_labels + guess
-    counts = np.bincount(flat, minlength=n_speakers * n_labels * n_labels)
+    counts = np.bincount(flat, weights, minlength=n_speakers * n_labels * n_labels)
     return counts.reshape(n_speakers, n_labels, n_labels).astype(float)
 
 

@@ -97,7 +97,8 @@ def score(predictions: Predictions, *, draws: int = 2000) -> dict[str, Any]:
         "labels": list(labels),
         "absent_labels": [name for name, n in zip(labels, counts, strict=True) if n == 0],
         **{name: with_interval(statistic) for name, statistic in INTERVALS.items()},
-        "unweighted_average_recall_by_seed": _spread(seeds) | {"values": seeds},
+        "unweighted_average_recall_by_seed": _spread(seeds)
+        | {"values": seeds, "seeds": list(by_seed)},
         "unweighted_average_recall_over_folds": _spread([f["value"] for f in by_fold.values()]),
         "unweighted_average_recall_by_fold": by_fold,
         "unweighted_average_recall_by_group": _by(predictions, "group"),
