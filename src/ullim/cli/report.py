@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ullim.cli.console import StageProgress, note
-from ullim.errors import RecipeError
+from ullim.errors import AudioError, RecipeError
 
 if TYPE_CHECKING:
     from ullim.evaluation.predictions import Run
@@ -108,7 +108,10 @@ def _facts(run: Run, pairs: list[str], *, with_audio: bool) -> Facts:
         with StageProgress() as progress:
             clips[name] = {}
             for done, utterance in enumerate(found, start=1):
-                clips[name][utterance.id] = _clip(utterance)
+                try:
+                    clips[name][utterance.id] = _clip(utterance)
+                except AudioError as error:
+                    note(f"{name}: {error}")
                 progress("recordings", done, len(found))
     return Facts(genders, clips)
 

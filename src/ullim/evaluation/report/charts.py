@@ -29,7 +29,7 @@ _PALETTE = ((4, 4, 20), (70, 16, 110), (170, 45, 100), (240, 110, 50), (252, 230
 
 def percent(value: float) -> str:
     """Return a tick in whole percent."""
-    return f"{abs(100 * value):.0f}%"
+    return f"{100 * value:.0f}%"
 
 
 def confusion(matrix: Floats, names: Sequence[str], *, rows: str, columns: str) -> Raw:
@@ -230,7 +230,7 @@ def _ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
         step = max(1.0, round(float(step)))
     first = np.ceil(low / step - 1e-9)
     last = np.floor(high / step + 1e-9)
-    return [float(k * step) for k in np.arange(first, last + 1)]
+    return [float(k * step) + 0.0 for k in np.arange(first, last + 1)]
 
 
 def _thinned(points: Points, most: int = 400) -> Points:
