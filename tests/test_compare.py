@@ -10,9 +10,10 @@ import pytest
 
 from ullim.cli import main
 from ullim.errors import RecipeError
-from ullim.evaluation.comparison import compare, to_markdown
+from ullim.evaluation.comparison import compare
 from ullim.evaluation.metrics import confusion_matrix, unweighted_average_recall
 from ullim.evaluation.predictions import read_predictions, read_run
+from ullim.evaluation.report.boards import to_markdown
 from ullim.evaluation.summary import refresh
 
 

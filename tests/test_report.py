@@ -21,7 +21,7 @@ from ullim.evaluation.calibration import threshold_over_folds
 from ullim.evaluation.predictions import read_run
 from ullim.evaluation.report import Clip, Facts, charts, media_wanted, render
 from ullim.evaluation.report.blocks import Bullets, Heading, Table, Text, to_html, to_markdown
-from ullim.evaluation.report.content import most_confident_mistakes
+from ullim.evaluation.report.corpus import most_confident_mistakes
 from ullim.evaluation.report.words import Words, keys
 
 VOID = {"meta", "img", "path", "rect", "circle", "polyline"}

@@ -28,6 +28,7 @@ def compare(
     """Rank runs that answered the same items, with intervals and corrected paired tests."""
     from ullim.evaluation import comparison
     from ullim.evaluation.predictions import read_run
+    from ullim.evaluation.report import boards as page
 
     boards, apart = comparison.compare(
         [read_run(folder) for folder in runs], metric=metric, draws=draws
@@ -35,7 +36,7 @@ def compare(
     if out is not None:
         from ullim.evaluation.report import write_text
 
-        write_text(out, comparison.to_markdown(boards, apart))
+        write_text(out, page.to_markdown(boards, apart))
         note(f"written to {out}")
     if json:
         print_json({"boards": [board.to_dict() for board in boards], "apart": apart})
@@ -44,14 +45,14 @@ def compare(
         print_lines([f"{board.corpus}: {board.n_items} items, {board.n_speakers} speakers"])
         print_table(
             None,
-            ("rank", "run", "protocol", "seeds", *comparison.SHORT.values()),
+            ("rank", "run", "protocol", "seeds", *page.SHORT.values()),
             [
                 (
-                    comparison.ranks(entry),
+                    page.ranks(entry),
                     entry.run,
-                    comparison.protocol(entry),
+                    page.protocol(entry),
                     entry.seeds,
-                    *(comparison.percent(entry.figures[name]) for name in comparison.SHORT),
+                    *(page.percent(entry.figures[name]) for name in page.SHORT),
                 )
                 for entry in board.entries
             ],
@@ -62,13 +63,13 @@ def compare(
                 (
                     "better",
                     "worse",
-                    f"{comparison.SHORT[board.metric]} apart",
+                    f"{page.SHORT[board.metric]} apart",
                     "p",
                     "p Holm",
                     "p BH",
                     "p McNemar",
                 ),
-                [comparison.cells(pair) for pair in board.pairs],
+                [page.cells(pair) for pair in board.pairs],
             )
         for remark in board.notes:
             note(f"{board.corpus}: {remark}")

@@ -94,13 +94,20 @@ def run(
     numbers = parse_seeds(seeds)
     if (recipe is None) == (all_of is None):
         raise RecipeError("give one recipe, or --all-of TAG", code="which_recipe")
+    protocols = protocol or []
+    if recipe is not None and len(protocols) != 1:
+        raise RecipeError(
+            "give one --protocol: how a system is tested decides what its figure means "
+            "(`ullim recipes list` shows those a recipe is meant for)",
+            code="which_protocol",
+        )
     require_training()
     if recipe is None:
         from ullim.cli.run_all import run_all
 
         run_all(
             str(all_of),
-            protocols=protocol or (),
+            protocols=protocols,
             corpora=corpus or (),
             seeds=numbers,
             out=out or Path("runs"),
@@ -109,22 +116,16 @@ def run(
             jobs=jobs,
         )
         return
-    if protocol is None or len(protocol) != 1:
-        raise RecipeError(
-            "give one --protocol: how a system is tested decides what its figure means "
-            "(`ullim recipes list` shows those a recipe is meant for)",
-            code="which_protocol",
-        )
     from ullim.recipes import runner
     from ullim.recipes.schema import load_recipe
 
     resolved = load_recipe(recipe, overrides=overrides or (), profile=profile)
-    folder = out or Path("runs") / f"{resolved.name}_{protocol[0]}"
+    folder = out or Path("runs") / f"{resolved.name}_{protocols[0]}"
     with StageProgress() as progress:
         metrics = runner.run(
             resolved,
             corpora=corpus or (),
-            protocol=protocol[0],
+            protocol=protocols[0],
             seeds=numbers,
             out=folder,
             command=shlex.join(["ullim", *sys.argv[1:]]),

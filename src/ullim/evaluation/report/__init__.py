@@ -1,8 +1,9 @@
 """One page about one run: what was done, how well it went, how sure that is.
 
-Built from plain data: ``content`` says what is told, ``blocks`` how that becomes HTML or Markdown,
-``charts`` draws, ``words`` speaks English and Korean. Nothing here reads a corpus; what only a
-corpus knows is handed in as :class:`Facts`.
+Built from plain data: ``content`` and ``corpus`` say what is told, ``blocks`` how that becomes
+HTML or Markdown, ``charts`` draws, ``words`` speaks English and Korean; ``boards`` writes a
+comparison of runs. Nothing here reads a corpus: what only a corpus knows is handed in as
+:class:`Facts`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from pathlib import Path
 from ullim.errors import RecipeError
 from ullim.evaluation.predictions import Run
 from ullim.evaluation.report.blocks import to_html, to_markdown
-from ullim.evaluation.report.content import Clip, Facts, blocks, media_wanted
+from ullim.evaluation.report.content import Facts, blocks, media_wanted
+from ullim.evaluation.report.corpus import Clip
 from ullim.evaluation.report.words import Language, Words
 
 __all__ = ["Clip", "Facts", "Language", "media_wanted", "render", "write_text"]
