@@ -72,10 +72,11 @@ HEAD = """# Results
 Written by `python scripts/write_results.py` from the run folders in `results/`; do not edit.
 
 UA is the mean recall over the classes, pooled over all folds; WA is plain accuracy. Intervals are
-95 %, bootstrapped over speakers; with fewer than ten speakers they are too narrow, and the row
-says so. Model choice and early stopping used validation speakers taken from training, never the
-test fold. "Sentence" is the share of tested clips whose sentence was also trained on (other
-speakers said it): acted corpora repeat a few sentences, and no speaker split changes that.
+95 %, bootstrapped over speakers ([how well they hold](statistics.md)); with fewer than ten
+speakers, figure and interval hang on who they happen to be, and the row says so. Model choice and
+early stopping used validation speakers taken from training, never the test fold. "Sentence" is the
+share of tested clips whose sentence was also trained on (other speakers said it): acted corpora
+repeat a few sentences, and no speaker split changes that.
 """
 
 

@@ -362,3 +362,87 @@ def make_bundle() -> BundleMaker:
 def toy_bundle(make_bundle: BundleMaker, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle whose answers follow the sound; tests that damage it copy it first."""
     return make_bundle(tmp_path_factory.mktemp("bundles") / "toy")
+
+
+RunMaker = Callable[..., Path]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> RunMaker:
+    """Writes a finished run folder of invented answers, without training anything.
+
+    ``make_run("a", skill=0.6)``: the same items whatever the skill; ``corpus``, ``labels``,
+    ``n_speakers``, ``seeds``, ``audio_hash``, ``prefix`` (of the ids) and ``drop`` (items left out)
+    change what was tested.
+    """
+    import json
+
+    def make(
+        name: str,
+        *,
+        skill: float = 0.6,
+        corpus: str = "emodb",
+        labels: tuple[str, ...] = ("neutral", "happiness", "sadness", "anger"),
+        n_speakers: int = 8,
+        each: int = 12,
+        seeds: tuple[int, ...] = (0,),
+        folds: int = 4,
+        audio_hash: str = "same",
+        prefix: str = "",
+        drop: int = 0,
+        genders: bool = True,
+        **recipe: object,
+    ) -> Path:
+        generator = np.random.default_rng([len(name), *map(ord, name)])
+        columns = [f"p_{label}" for label in labels]
+        lines = [",".join(["seed,fold,corpus,speaker,gender,group,id,label", *columns])]
+        truths = np.random.default_rng(0).integers(0, len(labels), (n_speakers, each))
+        for seed in seeds:
+            for speaker, clips in enumerate(truths.tolist()):
+                for number, truth in enumerate(clips[: each - drop]):
+                    sure = generator.uniform(0.3, 1.0)
+                    right = generator.random() < skill
+                    guess = truth if right else (truth + 1) % len(labels)
+                    scores = np.full(len(labels), (1 - sure) / len(labels))
+                    scores[guess] += sure
+                    gender = ("female" if speaker % 2 else "male") if genders else ""
+                    facts = f"{seed},{speaker % folds + 1},{corpus},{speaker:02},{gender},"
+                    item = f"{prefix}{speaker:02}-{number:02}"
+                    shown = ",".join(f"{score:.5f}" for score in scores)
+                    lines.append(f"{facts},{item},{labels[truth]},{shown}")
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "predictions.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        details = {
+            "recipe": name,
+            "profile": "full",
+            "protocol": {"name": "speaker-kfold", "n_folds": folds},
+            "speaker_independent": True,
+            "seeds": list(seeds),
+            "rows": {corpus: n_speakers * each},
+            "command": f"ullim run {name} --protocol speaker-kfold --out {name}",
+            "audio_hash": audio_hash,
+        }
+        stated = {
+            "name": name,
+            "title": f"Invented <{name}>",
+            "task": {"labels": list(labels), "corpora": [{"name": corpus}]},
+            "feature": {"name": "logmel", "sampling_rate": 16_000},
+            "model": {"name": "dilated-cnn"},
+        } | recipe
+        metrics = {
+            "labels": list(labels),
+            "corpora": {corpus: {"labels": list(labels)}},
+            "leakage": {
+                "speakers_on_both_sides": [],
+                "share_of_test_rows_with_trained_sentence": 0.5,
+                "test_rows_with_trained_recording": ["x1", "x2"],
+                "text_overlap": 3,
+            },
+        }
+        (folder / "run.json").write_text(json.dumps(details), encoding="utf-8")
+        (folder / "recipe.yaml").write_text(json.dumps(stated), encoding="utf-8")
+        (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+        return folder
+
+    return make

@@ -215,6 +215,7 @@ def test_import_ullim_loads_nothing_heavy():
         "ullim.augment.waveform",
         "ullim.evaluation.metrics, ullim.evaluation.protocols, ullim.evaluation.statistics, "
         "ullim.evaluation.leakage",
+        "ullim.evaluation.comparison, ullim.evaluation.report, ullim.cli.report, ullim.cli.compare",
     ],
 )
 def test_light_rooms_work_without_the_training_extra(modules):

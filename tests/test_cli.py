@@ -576,7 +576,7 @@ WRONG: dict[str, tuple[Arguments, str]] = {
         lambda kit: ["corpora", "check", "emodb", kit.folder("empty")],
         "nothing under empty is laid out as",
     ),
-    "run without protocol": (lambda kit: ["run", "cnn-emodb"], "Missing option.*--protocol"),
+    "run without protocol": (lambda kit: ["run", "cnn-emodb"], "give one --protocol"),
 }
 
 # The same of commands that need the training extra.

@@ -200,6 +200,7 @@ class TestRun:
                 for fold in (1, 2)
                 for kind in ("csv", "history.json")
             ),
+            "history.json",
             "log.txt",
             "metrics.json",
             "plan.json",
@@ -221,6 +222,62 @@ class TestRun:
         assert other.code == 2
         assert "out holds a run with another recipe, protocol, seeds or corpora" in other.err
         assert "give another --out, or remove that folder" in other.err
+
+    def test_learning_curves_stay_when_the_folds_go(self, finished):
+        curves = json.loads((finished / "history.json").read_text(encoding="utf-8"))
+        assert set(curves) == {"seed-0_fold-1", "seed-0_fold-2"}
+        for (member,) in curves.values():
+            assert {"train_loss", "validation_loss"} < set(member)
+            assert {len(values) for values in member.values()} == {2}
+
+    def test_other_recordings_are_refused_in_a_folder(self, recipe, emodb, own_run, tmp_path):
+        other = Path(shutil.copytree(emodb, tmp_path / "other"))
+        file = next((other / "wav").glob("*Wa.wav"))
+        samples, rate = soundfile.read(file)
+        soundfile.write(file, 0.5 * samples, rate)
+        before = (own_run / "predictions.csv").read_bytes()
+        with pytest.raises(RecipeError, match="begun with other recordings") as caught:
+            run_toy(recipe, other, own_run)
+        assert caught.value.code == "other_recordings"
+        # A run from before plans held the hash is known by its run.json.
+        plan = json.loads((own_run / "plan.json").read_text(encoding="utf-8"))
+        assert plan.pop("audio_hash")
+        (own_run / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+        with pytest.raises(RecipeError, match="begun with other recordings"):
+            run_toy(recipe, other, own_run)
+        assert (own_run / "predictions.csv").read_bytes() == before
+
+    def test_all_recipes_of_a_tag(self, run, emodb, finished, tmp_path):
+        target = tmp_path / "out" / "cnn-emodb_speaker-kfold"
+        shutil.copytree(finished, target)
+        ended = run(
+            "run", "--all-of", "ullim", "-p", "emobox", "-p", "speaker-kfold",
+            "-c", f"emodb={emodb}", *OVERRIDES, "--out", "out",
+        )  # fmt: skip
+        assert ended.code == 1, "emobox is not for EMO-DB, and the other run went on"
+        states = dict(line.split("\t")[::2] for line in ended.out.splitlines())
+        assert states["cnn-emodb_speaker-kfold"] == "done"
+        assert states["cnn-emodb_emobox"].startswith("failed: protocol emobox is defined for rav")
+        assert states["cnn-ravdess"] == "passed over: needs --corpus ravdess=PATH"
+        assert len((target / "log.txt").read_text(encoding="utf-8").splitlines()) == 2, "kept folds"
+        command = json.loads((target / "run.json").read_text(encoding="utf-8"))["command"]
+        assert command.startswith("ullim run cnn-emodb --protocol speaker-kfold --corpus emodb=")
+        assert command.endswith("--out out/cnn-emodb_speaker-kfold")
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--all-of", "nonesuch"], "no recipe is tagged 'nonesuch'; there are: "),
+            (["--all-of", "ravdess"], "cnn-ravdess: passed over: needs --corpus ravdess=PATH"),
+            (["cnn-emodb", "--all-of", "ullim"], "give one recipe, or --all-of TAG"),
+            (["cnn-emodb"], "give one --protocol"),
+            (["cnn-emodb", "-p", "random", "-p", "emobox"], "give one --protocol"),
+        ],
+    )
+    def test_what_cannot_be_run_is_told(self, run, arguments, message):
+        ended = run("run", *arguments)
+        assert ended.code == 2
+        assert message in ended.err
 
     def test_metrics(self, finished):
         metrics = json.loads((finished / "metrics.json").read_text(encoding="utf-8"))
@@ -250,7 +307,7 @@ class TestRun:
             value = figures[metric]
             assert 0.0 <= value["low"] <= value["value"] <= value["high"] <= 1.0
         assert figures["notes"] == [
-            "6 speakers: intervals bootstrapped over fewer than 10 are too narrow"
+            "6 speakers: with fewer than 10, figures and intervals hang on who they happen to be"
         ]
         assert metrics["leakage"]["speakers_on_both_sides"] == []
 

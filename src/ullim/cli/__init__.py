@@ -7,7 +7,18 @@ import sys
 
 import typer
 
-from ullim.cli import corpora, corpora_download, corpora_stats, models, predict, recipes, run, train
+from ullim.cli import (
+    compare,
+    corpora,
+    corpora_download,
+    corpora_stats,
+    models,
+    predict,
+    recipes,
+    report,
+    run,
+    train,
+)
 from ullim.cli.console import complain
 from ullim.errors import UllimError
 
@@ -21,6 +32,8 @@ app = typer.Typer(
 app.command("predict")(predict.predict)
 app.command("run")(run.run)
 app.command("train")(train.train)
+app.command("compare")(compare.compare)
+app.command("report")(report.report)
 app.add_typer(models.app, name="models")
 app.add_typer(recipes.app, name="recipes")
 corpora.app.command("download")(corpora_download.download)

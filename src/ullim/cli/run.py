@@ -21,6 +21,10 @@ Overrides = Annotated[
     typer.Option("--set", help="dotted.key=value over the recipe, e.g. training.epochs=5."),
 ]
 Profile = Annotated[str, typer.Option(help="Profile of the recipe: full or cpu.")]
+AllOf = Annotated[
+    str | None,
+    typer.Option("--all-of", help="Run every recipe with this tag, each into OUT/RECIPE_PROTOCOL."),
+]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Folds fitted at the same time.")]
 
 
@@ -59,19 +63,28 @@ def require_training() -> None:
 
 
 def run(
-    recipe: Recipe,
+    recipe: Annotated[
+        str | None, typer.Argument(help="A name of `ullim recipes list`, or a YAML file.")
+    ] = None,
     protocol: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             "--protocol",
             "-p",
-            help="emobox, leave-one-speaker-out, speaker-kfold, random or leave-one-corpus-out.",
+            help="emobox, leave-one-speaker-out, speaker-kfold, random or leave-one-corpus-out. "
+            "With --all-of several, or none for each recipe's own.",
         ),
-    ],
+    ] = None,
+    all_of: AllOf = None,
     corpus: Corpus = None,
     seeds: Annotated[str, typer.Option(help="One number, a list 0,1,2 or a range 0-4.")] = "0",
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Run folder; RECIPE_PROTOCOL by default.")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Run folder, runs/RECIPE_PROTOCOL by default; with --all-of the folder of them.",
+        ),
     ] = None,
     overrides: Overrides = None,
     profile: Profile = "full",
@@ -79,17 +92,40 @@ def run(
 ) -> None:
     """Train and test a recipe under a protocol; a stopped run goes on when typed again."""
     numbers = parse_seeds(seeds)
+    if (recipe is None) == (all_of is None):
+        raise RecipeError("give one recipe, or --all-of TAG", code="which_recipe")
+    protocols = protocol or []
+    if recipe is not None and len(protocols) != 1:
+        raise RecipeError(
+            "give one --protocol: how a system is tested decides what its figure means "
+            "(`ullim recipes list` shows those a recipe is meant for)",
+            code="which_protocol",
+        )
     require_training()
+    if recipe is None:
+        from ullim.cli.run_all import run_all
+
+        run_all(
+            str(all_of),
+            protocols=protocols,
+            corpora=corpus or (),
+            seeds=numbers,
+            out=out or Path("runs"),
+            overrides=overrides or (),
+            profile=profile,
+            jobs=jobs,
+        )
+        return
     from ullim.recipes import runner
     from ullim.recipes.schema import load_recipe
 
     resolved = load_recipe(recipe, overrides=overrides or (), profile=profile)
-    folder = out or Path("runs") / f"{resolved.name}_{protocol}"
+    folder = out or Path("runs") / f"{resolved.name}_{protocols[0]}"
     with StageProgress() as progress:
         metrics = runner.run(
             resolved,
             corpora=corpus or (),
-            protocol=protocol,
+            protocol=protocols[0],
             seeds=numbers,
             out=folder,
             command=shlex.join(["ullim", *sys.argv[1:]]),

@@ -55,8 +55,8 @@ def render(
                 "leave-one-corpus-out: its corpus). The shipped weights come from the same recipe "
                 "with no test speakers held out, only those that early stopping and the "
                 "temperature need; they cannot be tested on these corpora any more. Intervals "
-                "are 95 %, bootstrapped over speakers; under ten speakers they are too narrow. A "
-                "corpus is scored over the emotions it has.",
+                "are 95 %, bootstrapped over speakers; under ten speakers, figure and interval "
+                "hang on who they happen to be. A corpus is scored over the emotions it has.",
                 _table(manifest.figures),
                 "\n".join(
                     f"- `{line}`" for line in dict.fromkeys(f.command for f in manifest.figures)

@@ -77,7 +77,8 @@ def run(
         What ``metrics.json`` holds.
 
     Raises:
-        RecipeError: The protocol is unknown or does not fit, or ``out`` holds another run.
+        RecipeError: The protocol is unknown or does not fit, or ``out`` holds another run or one
+            of other recordings.
     """
     scheme = _protocol(recipe, protocol)
     table = load_table(recipe, corpus_folders(corpora))
@@ -102,13 +103,15 @@ def run(
         if table.tested[fold.test].any()
     ]
     _claim(out, recipe, facts)
+    todo = [job for job in work if not _fold_file(out, job).is_file()]
     prepared = prepare(
-        recipe,
+        # With every fold done, only the hashes of the recordings are still wanted.
+        recipe if todo else recipe.model_copy(update={"views": 0}),
         table.utterances,
         jobs=jobs,
         progress=lambda done, total: report("features", done, total),
     )
-    todo = [job for job in work if not _fold_file(out, job).is_file()]
+    _claim_recordings(out, audio_hash(prepared))
     report("folds", len(work) - len(todo), len(work))
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")
     done = len(work) - len(todo)
@@ -129,6 +132,7 @@ def run(
         "leakage": audit(table.utterances, prepared.audio_hashes, [job.fold for job in work])
     }
     _replace(out / "metrics.json", _json(metrics))
+    _replace(out / "history.json", json.dumps(_history(out, work)) + "\n")
     details = facts | {
         "command": command,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -225,10 +229,11 @@ def _protocol(recipe: Recipe, name: str) -> Any:
 def _claim(out: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
     """Take the folder for this run, or go on with the same run in it."""
     held, stated = out / "recipe.yaml", out / "plan.json"
-    plan = _json(facts)
     if held.is_file() and stated.is_file():
         same = load_recipe(held).identity() == recipe.identity()
-        if not same or stated.read_text(encoding="utf-8") != plan:
+        plan = json.loads(stated.read_text(encoding="utf-8"))
+        plan.pop("audio_hash", None)
+        if not same or plan != json.loads(_json(facts)):
             raise RecipeError(
                 f"{out} holds a run with another recipe, protocol, seeds or corpora; give another "
                 "--out, or remove that folder",
@@ -238,8 +243,38 @@ def _claim(out: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
     if out.is_dir() and any(out.iterdir()):
         raise RecipeError(f"{out} is not empty and holds no run; give another --out")
     (out / "folds").mkdir(parents=True, exist_ok=True)
-    _replace(stated, plan)
+    _replace(stated, _json(facts))
     _replace(held, recipe.to_yaml())
+
+
+def _claim_recordings(out: Path, digest: str) -> None:
+    """Hold a folder to the recordings it began with, so that folds of two copies never mix."""
+    stated, finished = out / "plan.json", out / "run.json"
+    plan = json.loads(stated.read_text(encoding="utf-8"))
+    began = plan.get("audio_hash")
+    if began is None and finished.is_file():
+        began = json.loads(finished.read_text(encoding="utf-8")).get("audio_hash")
+    if began not in (None, digest):
+        raise RecipeError(
+            f"{out} was begun with other recordings than those given now (hash {began[:12]} there, "
+            f"{digest[:12]} here); give the corpora it began with, or another --out",
+            code="other_recordings",
+        )
+    _replace(stated, _json(plan | {"audio_hash": digest}))
+
+
+def _history(out: Path, work: Sequence[_Job]) -> dict[str, list[dict[str, list[float]]]]:
+    """Return the learning curves of every fold: its members, each a list per quantity."""
+    curves = {}
+    for job in work:
+        path = out / "folds" / f"{job.name}.history.json"
+        members = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        curves[job.name] = [
+            {key: [round(epoch[key], 4) for epoch in member] for key in member[0] if key != "epoch"}
+            for member in members
+            if member
+        ]
+    return curves
 
 
 def _fold_file(out: Path, job: _Job) -> Path:

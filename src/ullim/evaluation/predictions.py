@@ -1,0 +1,231 @@
+"""The predictions of a run as plain arrays, and the run folder they stand in."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from ullim.errors import RecipeError
+from ullim.evaluation.metrics import Columns, Flags, Floats
+
+PROBABILITY = "p_"
+"""What the columns of probabilities begin with; the rest is the label."""
+
+Words = npt.NDArray[np.str_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """Answers over a label list, one row per tested utterance, seed and fold.
+
+    Attributes:
+        labels: The label list.
+        probabilities: Shape (rows, labels); rows sum to 1.
+        truth: Column of each row's label, shape (rows,).
+        seed: As text, shape (rows,); so are the other facts below, empty where unknown.
+        fold: Name of the fold that was tested.
+        corpus: Registry name.
+        speaker: Unique within the corpus.
+        gender: ``female``, ``male``, ``other`` or empty.
+        group: Part of the corpus.
+        id: Of the utterance, unique within the corpus.
+    """
+
+    labels: tuple[str, ...]
+    probabilities: Floats
+    truth: Columns
+    seed: Words
+    fold: Words
+    corpus: Words
+    speaker: Words
+    gender: Words
+    group: Words
+    id: Words
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    @property
+    def guess(self) -> Columns:
+        """Column of each row's most probable label."""
+        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+
+    @property
+    def confidence(self) -> Floats:
+        """Probability of each row's most probable label."""
+        return np.asarray(self.probabilities.max(axis=1))
+
+    @property
+    def correct(self) -> Flags:
+        """Whether each row's most probable label is the truth."""
+        return np.asarray(self.guess == self.truth)
+
+    def take(self, rows: npt.NDArray[Any]) -> Predictions:
+        """Return some rows, by number or by flag."""
+        names = ("probabilities", "truth", *FACTS)
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+
+    def with_gender(self, genders: Sequence[str]) -> Predictions:
+        """Return the same answers by speakers whose gender is now known."""
+        return replace(self, gender=np.array(genders, str))
+
+    def over(self, labels: Sequence[str]) -> Predictions:
+        """Return the answers when only some labels may be answered, renormalised.
+
+        Raises:
+            ValueError: A row's truth is not among ``labels``.
+        """
+        columns = [self.labels.index(label) for label in labels]
+        place = np.full(len(self.labels), -1)
+        place[columns] = np.arange(len(columns))
+        truth = place[self.truth]
+        if (truth < 0).any():
+            lost = sorted({self.labels[column] for column in self.truth[truth < 0]})
+            raise ValueError(f"rows are labelled {', '.join(lost)}, which may not be answered")
+        kept = self.probabilities[:, columns]
+        total = np.maximum(kept.sum(axis=1, keepdims=True), 1e-12)
+        return replace(self, labels=tuple(labels), probabilities=kept / total, truth=truth)
+
+
+FACTS = ("seed", "fold", "corpus", "speaker", "gender", "group", "id")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run folder.
+
+    Attributes:
+        folder: Where it is.
+        details: What ``run.json`` holds.
+        metrics: What ``metrics.json`` holds.
+    """
+
+    folder: Path
+    details: dict[str, Any]
+    metrics: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.resolve().name
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        """What ``predictions.csv`` holds, over all labels of the recipe."""
+        return read_predictions(self.folder / "predictions.csv", self.metrics["labels"])
+
+    @cached_property
+    def recipe(self) -> dict[str, Any]:
+        """What ``recipe.yaml`` holds, unparsed: a model that is not installed is no hindrance."""
+        text = (self.folder / "recipe.yaml").read_text(encoding="utf-8")
+        return dict(yaml.safe_load(text))
+
+    @cached_property
+    def history(self) -> dict[str, list[dict[str, list[float]]]]:
+        """What ``history.json`` holds: fold to members to curves; empty where there is none."""
+        path = self.folder / "history.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def of(self, corpus: str) -> Predictions:
+        """Return the answers on one corpus, over the labels it offers."""
+        every = self.predictions
+        labels = self.metrics["corpora"][corpus]["labels"]
+        return every.take(every.corpus == corpus).over(labels)
+
+
+def read_run(folder: Path) -> Run:
+    """Read a finished run folder.
+
+    Raises:
+        RecipeError: It is not one.
+    """
+    missing = [
+        name
+        for name in ("run.json", "metrics.json", "predictions.csv", "recipe.yaml")
+        if not (folder / name).is_file()
+    ]
+    if missing:
+        raise RecipeError(
+            f"{folder} is no finished run: {', '.join(missing)} missing; give a folder that "
+            "`ullim run` has written, or type its command again to finish it",
+            code="no_run",
+        )
+    try:
+        details, metrics = (
+            json.loads((folder / name).read_text(encoding="utf-8"))
+            for name in ("run.json", "metrics.json")
+        )
+        run = Run(folder, dict(details), dict(metrics))
+        wanted = {"labels", "corpora", "leakage"} - run.metrics.keys()
+        wanted |= {"recipe", "protocol", "command", "seeds"} - run.details.keys()
+    except (ValueError, UnicodeDecodeError, TypeError) as error:
+        raise RecipeError(f"{folder} is damaged: {error}; run it again", code="no_run") from error
+    if wanted:
+        raise RecipeError(
+            f"{folder} is damaged: {', '.join(sorted(wanted))} missing; run it again", code="no_run"
+        )
+    return run
+
+
+def read_predictions(path: Path, labels: Sequence[str]) -> Predictions:
+    """Read a table of predictions.
+
+    Args:
+        path: CSV with a header.
+        labels: The label list, each a column ``p_<label>``.
+
+    Raises:
+        RecipeError: A column is missing, or a cell is not what it must be.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.reader(file)
+        header = next(reader, [])
+        rows = list(reader)
+    columns = [PROBABILITY + label for label in labels]
+    needed = (*columns, "label", "corpus", "speaker", "id")
+    missing = [name for name in needed if name not in header]
+    if missing or not rows:
+        raise RecipeError(
+            f"{path} is no table of predictions: "
+            + (f"without {', '.join(missing)}" if missing else "without rows"),
+            code="bad_predictions",
+        )
+    try:
+        cells = dict(zip(header, zip(*rows, strict=True), strict=True))
+        place = {label: column for column, label in enumerate(labels)}
+        truth = np.array([place[label] for label in cells["label"]], dtype=np.int64)
+        values = np.array([cells[name] for name in columns], dtype=float).T
+        if not (np.isfinite(values).all() and (values >= 0).all()):
+            raise ValueError("a probability is negative or no number")
+    except (ValueError, KeyError) as error:
+        raise RecipeError(
+            f"{path} is damaged: {error}; run it again", code="bad_predictions"
+        ) from error
+    return from_columns(labels, values, truth, {name: cells.get(name) for name in FACTS})
+
+
+def from_columns(
+    labels: Sequence[str],
+    values: Floats,
+    truth: Columns,
+    facts: dict[str, Sequence[str] | None],
+) -> Predictions:
+    """Return predictions whose rows sum to 1 (a table rounds them); absent facts are empty.
+
+    A row without a speaker is a speaker of its own, as in the protocols.
+    """
+    empty = [""] * len(truth)
+    words = {name: np.array(empty if facts[name] is None else facts[name], str) for name in FACTS}
+    nobody = words["speaker"] == ""
+    words["speaker"] = np.where(nobody, np.char.add("?", words["id"]), words["speaker"])
+    total = np.maximum(values.sum(axis=1, keepdims=True), 1e-12)
+    return Predictions(tuple(labels), values / total, truth, **words)

@@ -1,0 +1,73 @@
+"""How a comparison of runs is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ullim.evaluation.comparison import Board, Entry, Pair
+
+SHORT = {
+    "unweighted_average_recall": "UA",
+    "weighted_accuracy": "WA",
+    "macro_f1": "macro-F1",
+    "weighted_f1": "weighted F1",
+}
+
+
+def to_markdown(boards: Sequence[Board], apart: Sequence[str]) -> str:
+    """Return the boards as a page."""
+    lines = ["# Comparison", ""]
+    for board in boards:
+        lines += [
+            f"## {board.corpus}: {board.n_items} items, {board.n_speakers} speakers",
+            "",
+            f"Labels: {', '.join(board.labels)}. 95 % intervals over speakers; ranked by "
+            f"{SHORT[board.metric]}, with the ranks that 95 % of draws of speakers give.",
+            "",
+            f"| rank | run | protocol | seeds | {' | '.join(SHORT.values())} |",
+            f"|{'---|' * (4 + len(SHORT))}",
+        ]
+        for entry in board.entries:
+            shown = " | ".join(percent(entry.figures[name]) for name in SHORT)
+            lines.append(
+                f"| {ranks(entry)} | {entry.run} | {protocol(entry)} | {entry.seeds} | {shown} |"
+            )
+        lines.append("")
+        if board.pairs:
+            lines += [
+                f"| better | worse | {SHORT[board.metric]} apart | p, sign flip | p, Holm | "
+                "p, Benjamini-Hochberg | p, McNemar |",
+                "|---|---|---|---|---|---|---|",
+            ]
+            lines += [f"| {' | '.join(cells(pair))} |" for pair in board.pairs]
+            lines.append("")
+        lines += [f"- {note}" for note in board.notes]
+        lines.append("")
+    if apart:
+        lines += ["## Not on one board", "", *(f"- {reason}" for reason in apart), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def percent(figure: tuple[float, float, float]) -> str:
+    """Return a figure with its interval, in percent."""
+    value, low, high = figure
+    return f"{value:.1%} ({low:.1%} to {high:.1%})"
+
+
+def ranks(entry: Entry) -> str:
+    """Return a rank and the range it may have."""
+    low, high = entry.rank_range
+    return f"{entry.rank} ({low} to {high})" if low < high else str(entry.rank)
+
+
+def protocol(entry: Entry) -> str:
+    """Return the protocol, and a warning where speakers are shared."""
+    return entry.protocol + ("" if entry.speaker_independent else " (speakers shared)")
+
+
+def cells(pair: Pair) -> list[str]:
+    """Return a pair as text, one cell for each column of its table."""
+    value, low, high = (100 * part for part in pair.difference)
+    found = (pair.p, pair.p_holm, pair.p_benjamini_hochberg, pair.p_mcnemar)
+    apart = f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
+    return [pair.first, pair.second, apart, *("<0.0001" if p < 1e-4 else f"{p:.4f}" for p in found)]
