@@ -94,5 +94,5 @@ class Feature(BaseModel, ABC):
         return {
             "name": self.name,
             "version": self.version,
-            "parameters": self.model_dump(exclude={"name"}),
+            "parameters": self.model_dump(mode="json", exclude={"name"}),
         }
