@@ -21,7 +21,9 @@ from pydantic import ValidationError
 from ullim import registry
 from ullim.errors import FeatureError
 from ullim.features import Feature
+from ullim.features.colour import colours
 from ullim.features.descriptors import Chroma, Descriptors, SpectralContrast
+from ullim.features.image import FeatureMap, MelImage, MfccImage, SpectrogramImages, resize
 from ullim.features.spectral import DeltaSpectrogram, LogMel, MeanMel128, Mel, Mfcc, Spectrogram
 from ullim.types import FloatArray
 
@@ -504,6 +506,69 @@ class TestSpectra:
             )
         for ours, theirs in zip(found, expected, strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+
+class TestPictures:
+    @pytest.mark.parametrize("name", ["jet", "viridis", "magma"])
+    def test_colours_are_those_of_matplotlib(self, name):
+        matplotlib = pytest.importorskip("matplotlib")
+        values = np.linspace(0.0, 1.0, 999, dtype=np.float32)
+        theirs = matplotlib.colormaps[name](values)[:, :3]
+        np.testing.assert_allclose(colours(values, name), theirs, atol=0.51 / 255)
+
+    def test_grey_is_the_value(self):
+        values = np.linspace(0.0, 1.0, 50, dtype=np.float32)[:, None]
+        np.testing.assert_allclose(colours(values, "grey")[..., 1], values, atol=1 / 255)
+
+    @pytest.mark.parametrize("shape", [(40, 30), (300, 5), (5, 300), (64, 64), (1, 1)], ids=str)
+    def test_resizing_is_that_of_pillow(self, shape, generator):
+        image = pytest.importorskip("PIL.Image")
+        picture = generator.random(shape, dtype=np.float32)
+        theirs = image.fromarray(picture).resize((48, 64), image.Resampling.BILINEAR)
+        ours = resize(picture[..., None], 64, 48)[..., 0]
+        np.testing.assert_allclose(ours, np.asarray(theirs), atol=1e-5)
+
+    @pytest.mark.parametrize("colour_map", ["jet", "grey"])
+    def test_segments_follow_one_another_in_time(self, colour_map, make_speech):
+        feature = SpectrogramImages(colour_map=colour_map)
+        signal = make_speech(1.0)
+        pictures = feature.extract(signal).reshape(-1, *feature.item_shape)
+        assert pictures.shape == (6, 16, 256, 3)
+        level = Spectrogram(top_db=80.0).extract(signal)[:96, :256]
+        expected = colours((level - level.max()) / 80 + 1, colour_map)
+        np.testing.assert_allclose(pictures.reshape(96, 256, 3), expected, atol=0.02)
+
+    def test_a_high_tone_stands_at_the_top_of_a_mel_picture(self):
+        def brightest_row(f_hz: float) -> int:
+            signal = np.sin(2 * np.pi * f_hz * np.arange(16_000) / 16_000)
+            feature = MelImage(colour_map="grey")
+            picture = feature.extract(signal).reshape(feature.item_shape)
+            return int(picture[:, 112, 0].argmax())
+
+        assert brightest_row(6000.0) < 30 < 180 < brightest_row(300.0)
+
+    @pytest.mark.parametrize("cls", [MelImage, MfccImage])
+    def test_pictures_are_normalised_as_for_imagenet(self, cls, make_speech):
+        feature = cls()
+        picture = feature.extract(make_speech(1.0)).reshape(feature.item_shape)
+        mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+        colour = picture * std + mean
+        assert -1e-5 <= colour.min() < 0.3
+        assert 0.9 < colour.max() <= 1 + 1e-5
+
+    @pytest.mark.parametrize("of", ["logmel", "mfcc", "chroma", "spectral-contrast"])
+    @pytest.mark.parametrize("duration_s", [0.01, 0.5, 6.0])
+    def test_maps_have_one_size_whatever_the_clip(self, of, duration_s, make_speech):
+        feature = FeatureMap(of=of)
+        signal = make_speech(duration_s)
+        values = feature.extract(signal).reshape(feature.item_shape)
+        assert values.shape == (512, 400)
+        inner = feature._inner().extract(signal)
+        assert inner.min() - 1e-3 <= values.min() <= values.max() <= inner.max() + 1e-3
+
+    def test_a_map_refuses_what_its_feature_refuses(self):
+        with pytest.raises(ValidationError, match="half the sampling rate"):
+            FeatureMap(of="spectral-contrast", sampling_rate=8_000)
 
 
 class TestProperties:

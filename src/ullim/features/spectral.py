@@ -149,11 +149,6 @@ class MeanMel128(MelFeature):
     log: bool = False
 
     @property
-    def hop_s(self) -> float:
-        """Infinite: one vector for the clip."""
-        return float("inf")
-
-    @property
     def n_features(self) -> int:
         """Mel bands."""
         return self.n_mels

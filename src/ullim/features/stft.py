@@ -6,6 +6,7 @@ cache, in buffers that are made once for each clip.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from functools import lru_cache
@@ -56,8 +57,8 @@ class StftFeature(Feature):
 
     @property
     def hop_s(self) -> float:
-        """Seconds from one frame to the next."""
-        return self.hop_length / self.sampling_rate
+        """Seconds from one frame to the next; infinite for a clip's one vector."""
+        return math.inf if self.level == "clip" else self.hop_length / self.sampling_rate
 
     @property
     def min_samples(self) -> int:
