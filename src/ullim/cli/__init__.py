@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from ullim.cli import corpora, models, predict, recipes, run, train
+from ullim.cli import corpora, features, models, predict, recipes, run, train
 from ullim.cli.console import complain
 from ullim.errors import UllimError
 
@@ -24,6 +24,7 @@ app.command("train")(train.train)
 app.add_typer(models.app, name="models")
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(corpora.app, name="corpora")
+app.add_typer(features.app, name="features")
 
 
 @app.callback()

@@ -22,6 +22,9 @@ Overrides = Annotated[
 ]
 Profile = Annotated[str, typer.Option(help="Profile of the recipe: full or cpu.")]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Folds fitted at the same time.")]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Compute all features anew, and keep none.")
+]
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -76,10 +79,12 @@ def run(
     overrides: Overrides = None,
     profile: Profile = "full",
     jobs: Jobs = 1,
+    no_cache: NoCache = False,
 ) -> None:
     """Train and test a recipe under a protocol; a stopped run goes on when typed again."""
     numbers = parse_seeds(seeds)
     require_training()
+    from ullim.features.cache import FeatureStore
     from ullim.recipes import runner
     from ullim.recipes.schema import load_recipe
 
@@ -95,6 +100,7 @@ def run(
             command=shlex.join(["ullim", *sys.argv[1:]]),
             profile=profile,
             jobs=jobs,
+            store=None if no_cache else FeatureStore(),
             report=progress,
         )
     print_metrics(metrics)

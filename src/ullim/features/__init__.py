@@ -22,6 +22,8 @@ class Feature(BaseModel, ABC):
     Attributes:
         level: ``frame`` gives one vector every ``hop_s``; ``clip`` gives one for all that was
             given, as functionals and embeddings do.
+        library: Distribution that computes it, where that is not ullim; its version decides the
+            numbers too.
         name: Registry name.
         sampling_rate: Rate the signal must have, in Hz.
     """
@@ -30,6 +32,7 @@ class Feature(BaseModel, ABC):
 
     version: ClassVar[str]
     level: ClassVar[Literal["frame", "clip"]] = "frame"
+    library: ClassVar[str | None] = None
 
     name: str
     sampling_rate: int = Field(16_000, ge=4_000, le=192_000)

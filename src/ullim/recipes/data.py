@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ullim import audio
 from ullim.augment import Augmentation
 from ullim.errors import CorpusError, RecipeError, UllimError
 from ullim.features import Feature
+from ullim.features.cache import FeatureStore, Item, file_hashes, item_key
 from ullim.recipes.schema import Recipe
 from ullim.types import NO_SPEECH, FloatArray, LabelSet, Ragged, Utterance
 
@@ -127,29 +129,72 @@ def load_table(recipe: Recipe, folders: Mapping[str, Path]) -> Table:
 
 
 def prepare(
-    recipe: Recipe, utterances: Sequence[Utterance], *, jobs: int = 1, progress: Progress
+    recipe: Recipe,
+    utterances: Sequence[Utterance],
+    *,
+    jobs: int = 1,
+    store: FeatureStore | None = None,
+    progress: Progress,
 ) -> Prepared:
     """Decode every utterance once and compute the feature of it and of its augmented views.
 
     View ``v`` of row ``i`` is drawn from a generator seeded by ``(v, utterance id)``, so it does
-    not depend on the number of jobs or on which other rows there are.
+    not depend on the number of jobs or on which other rows there are. What the store already has
+    is taken from it.
 
     Raises:
         CorpusError: A recording cannot be used; the message names it.
+        FeatureError: The store cannot be written.
     """
+    keys = _keys(recipe, utterances, jobs) if store is not None else {}
+    wanted = [key for of_row in keys.values() for key in of_row]
+    kept = {item.key: item for item in store.find(wanted)} if store is not None else {}
+    rows: dict[int, tuple[list[FloatArray], str]] = {}
+    for row, of_row in keys.items():
+        items = [kept[key] for key in of_row if key in kept]
+        if len(items) == len(of_row):
+            rows[row] = [item.values for item in items], items[0].audio
+    todo = [row for row in range(len(utterances)) if row not in rows]
+    progress(len(rows), len(utterances))
     tasks = (
-        delayed(_prepare_one)(utterance, recipe.feature, recipe.augmentation, recipe.views)
-        for utterance in utterances
+        delayed(_prepare_one)(utterances[row], recipe.feature, recipe.augmentation, recipe.views)
+        for row in todo
     )
-    rows: list[tuple[list[FloatArray], str]] = []
-    for row in Parallel(n_jobs=jobs, return_as="generator")(tasks):
-        rows.append(row)
-        progress(len(rows), len(utterances))
+    title = f"{recipe.feature.name}-{recipe.feature.version}"
+    with nullcontext() if store is None else store.writer() as writer:
+        results = Parallel(n_jobs=jobs, return_as="generator")(tasks)
+        for row, result in zip(todo, results, strict=True):
+            rows[row] = result
+            if writer is not None:
+                for key, values in zip(keys.get(row, ()), result[0], strict=False):
+                    writer.add(Item(key, values, title, result[1]))
+            progress(len(rows), len(utterances))
     views = tuple(
-        Ragged.from_items([features[view] for features, _ in rows])
+        Ragged.from_items([rows[row][0][view] for row in range(len(utterances))])
         for view in range(recipe.views + 1)
     )
-    return Prepared(views, tuple(digest for _, digest in rows))
+    return Prepared(views, tuple(rows[row][1] for row in range(len(utterances))))
+
+
+def _keys(recipe: Recipe, utterances: Sequence[Utterance], jobs: int) -> dict[int, list[str]]:
+    """Return by row the key of the clean feature and of each view, where the file is readable."""
+    hashes = file_hashes([utterance.file for utterance in utterances], jobs=jobs)
+    changes = [augmentation.identity() for augmentation in recipe.augmentation]
+    keys = {}
+    for row, utterance in enumerate(utterances):
+        if utterance.file not in hashes:
+            continue
+        clip = hashes[utterance.file], utterance.start_s, utterance.end_s, recipe.feature
+        views = [
+            item_key(*clip, augmentation=changes, seed=_seed(view, utterance))
+            for view in range(recipe.views)
+        ]
+        keys[row] = [item_key(*clip), *views]
+    return keys
+
+
+def _seed(view: int, utterance: Utterance) -> list[int]:
+    return [view, int.from_bytes(hashlib.sha256(utterance.id.encode()).digest()[:8], "little")]
 
 
 def _prepare_one(
@@ -171,9 +216,8 @@ def _prepare_one(
             code=error.code,
         ) from error
     features = [feature.extract(signal)]
-    name = int.from_bytes(hashlib.sha256(utterance.id.encode()).digest()[:8], "little")
     for view in range(n_views):
-        generator = np.random.default_rng([view, name])
+        generator = np.random.default_rng(_seed(view, utterance))
         changed = signal
         for augment in augmentation:
             changed = augment.apply(changed, feature.sampling_rate, generator)
