@@ -250,7 +250,10 @@ class FeatureStore:
             self._shards.mkdir(parents=True, exist_ok=True)
             try:
                 with part.open("wb") as file:
-                    np.lib.format.write_array(file, values, allow_pickle=False)
+                    header = np.lib.format.header_data_from_array_1_0(values)
+                    np.lib.format.write_array_header_1_0(file, header)
+                    # Not ndarray.tofile, which tells of a full disk without its number.
+                    file.write(values.data)
                 part.replace(self._shards / name)
             except BaseException:
                 part.unlink(missing_ok=True)
