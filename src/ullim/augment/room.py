@@ -21,7 +21,8 @@ class Room(Augmentation):
         min_direct_db: Farthest voice: level of the direct sound over that of the room.
         max_direct_db: Nearest voice.
 
-    Reference: Polack, Acta Acustica 1, 1993 (reverberation as decaying Gaussian noise).
+    Reference: Polack, Playing billiards in the concert hall, Applied Acoustics 38, 1993
+    (reverberation as decaying Gaussian noise).
     """
 
     name: Literal["room"] = "room"

@@ -24,6 +24,7 @@ class Feature(BaseModel, ABC):
             given, as functionals and embeddings do.
         library: Distribution that computes it, where that is not ullim; its version decides the
             numbers too.
+        unit: Of the values, as the documents word it.
         name: Registry name.
         sampling_rate: Rate the signal must have, in Hz.
     """
@@ -33,6 +34,7 @@ class Feature(BaseModel, ABC):
     version: ClassVar[str]
     level: ClassVar[Literal["frame", "clip"]] = "frame"
     library: ClassVar[str | None] = None
+    unit: ClassVar[str] = ""
 
     name: str
     sampling_rate: int = Field(16_000, ge=4_000, le=192_000)

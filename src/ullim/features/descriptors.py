@@ -35,6 +35,7 @@ class Chroma(StftFeature):
     """
 
     version = "v1"
+    unit = "0 to 1"
 
     name: Literal["chroma"] = "chroma"
     n_fft: int = Field(2048, ge=32, le=65_536)
@@ -73,6 +74,7 @@ class SpectralContrast(StftFeature):
     """
 
     version = "v1"
+    unit = "dB"
 
     name: Literal["spectral-contrast"] = "spectral-contrast"
     n_fft: int = Field(2048, ge=32, le=65_536)
@@ -156,6 +158,7 @@ class Descriptors(StftFeature):
     """
 
     version = "v1"
+    unit = "see the table"
 
     name: Literal["descriptors"] = "descriptors"
     kinds: tuple[DescriptorName, ...] = Field(

@@ -46,6 +46,7 @@ class SpectrogramImages(StftFeature):
     """
 
     version = "v1"
+    unit = "0 to 1"
 
     name: Literal["spectrogram-images"] = "spectrogram-images"
     segment_frames: int = Field(16, ge=1, le=1024)
@@ -131,6 +132,7 @@ class MelImage(_PictureOfClip):
     """
 
     version = "v1"
+    unit = "ImageNet's deviations from its mean"
 
     name: Literal["mel-image"] = "mel-image"
     n_mels: int = Field(128, ge=8, le=1024)
@@ -166,6 +168,7 @@ class MfccImage(_PictureOfClip):
     """
 
     version = "v1"
+    unit = "ImageNet's deviations from its mean"
 
     name: Literal["mfcc-image"] = "mfcc-image"
     n_mfcc: int = Field(40, ge=2, le=128)
@@ -203,6 +206,7 @@ class FeatureMap(StftFeature):
     """
 
     version = "v1"
+    unit = "that of the feature"
     level = "clip"
 
     name: Literal["feature-map"] = "feature-map"

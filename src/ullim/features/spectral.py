@@ -37,6 +37,7 @@ class Spectrogram(StftFeature):
     """
 
     version = "v1"
+    unit = "dB re full scale, summed over the window; or power, or magnitude"
 
     name: Literal["spectrogram"] = "spectrogram"
     window: WindowName = "hann"
@@ -70,12 +71,14 @@ class DeltaSpectrogram(StftFeature):
     >>> DeltaSpectrogram().extract(np.ones(16_000, np.float32)).shape
     (134, 363)
 
-    Reference: the system of Kim, Ko et al., Korean emotion from voice and text, LangCon 2021, whose
-    transform has these sizes at 16 kHz.
-    Differs: one of its two programs takes the differences along frequency; here they run in time.
+    Reference: github.com/daydrill/speech-emotion-recognition (commit 343164e), a system of voice
+    and text for Korean, whose transform has these sizes at 16 kHz.
+    Differs: github.com/aris-ai/Audio-and-text-based-emotion-recognition, which it follows, takes
+    the differences along frequency; here, as there, they run along time.
     """
 
     version = "v1"
+    unit = "natural logarithm of magnitude; its differences per frame"
 
     name: Literal["delta-spectrogram"] = "delta-spectrogram"
     n_fft: int = Field(240, ge=32, le=65_536)
@@ -111,6 +114,7 @@ class Mel(MelFeature):
     """
 
     version = "v1"
+    unit = "power, full scale 1, summed over the window"
 
     name: Literal["mel"] = "mel"
 
@@ -133,12 +137,13 @@ class MeanMel128(MelFeature):
     >>> vector.shape, round(float(np.linalg.norm(vector)), 4)
     ((1, 128), 1.0)
 
-    Reference: a student project's web application for four Korean emotions, whose classifier takes
-    ``librosa.feature.melspectrogram`` at 16 kHz, averaged and scaled by scikit-learn's
-    ``normalize``.
+    Reference: a web application for four Korean emotions whose classifier takes
+    ``librosa.feature.melspectrogram`` at 16 kHz with its defaults, averaged over time and scaled
+    by scikit-learn's ``normalize``.
     """
 
     version = "v1"
+    unit = "none: a vector of length 1"
     level = "clip"
 
     name: Literal["mean-mel-128"] = "mean-mel-128"
@@ -193,6 +198,7 @@ class LogMel(_MelDecibels):
     """
 
     version = "v1"
+    unit = "dB"
 
     name: Literal["logmel"] = "logmel"
 
@@ -227,6 +233,7 @@ class Mfcc(_MelDecibels):
     """
 
     version = "v1"
+    unit = "dB, transformed; derivatives per frame"
 
     name: Literal["mfcc"] = "mfcc"
     n_mels: int = Field(128, ge=1, le=1024)
