@@ -23,8 +23,8 @@ HEAD = """# Features
 
 <!-- Written by scripts/write_features.py from the code; edit the docstrings there. -->
 
-Each is computed from mono samples at `sampling_rate`, gives float32 `(frames, values)`, and is named
-in a recipe, in a bundle and on the command line by the name below:
+Each is computed from mono samples at `sampling_rate`, gives float32 `(frames, values)`, and is
+named in a recipe, in a bundle and on the command line by the name below:
 
     ullim features extract FILE --feature logmel --set n_mels=40 --out logmel.npy
 

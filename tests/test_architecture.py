@@ -52,8 +52,8 @@ LIGHT_ROOMS = BASE | {
     "", "corpora", "features", "augment", "evaluation", "bundle", "inference", "audit", "serving",
     "studio", "cli",
 }  # fmt: skip
-# The verbs that train may name what training needs.
-HEAVY_VERBS = {"cli/run.py", "cli/train.py"}
+# The verbs that train or draw may name what training needs.
+HEAVY_VERBS = {"cli/run.py", "cli/train.py", "cli/plot.py"}
 
 LEGACY_ALLOWED = {
     "default_rng", "Generator", "SeedSequence", "BitGenerator", "PCG64", "Philox",

@@ -1131,3 +1131,26 @@ class TestFeatures:
         assert "3 items removed" in run("features", "cache", "clear", "-f", "logmel").err
         assert "1 items removed" in run("features", "cache", "clear").err
         assert json.loads(run("features", "cache", "show", "--json").out)["features"] == []
+
+    @pytest.mark.parametrize(
+        ("suffix", "magic"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")]
+    )
+    def test_plot(self, run, clips, suffix, magic):
+        pytest.importorskip("matplotlib")
+        ended = run("features", "plot", clips[1], "-o", f"picture{suffix}")
+        assert ended.code == 0
+        assert Path(f"picture{suffix}").read_bytes().startswith(magic)
+        assert not list(Path().glob(".*"))
+
+    def test_plot_stands_beside_by_default_and_says_what_is_wrong(self, run, clips):
+        pytest.importorskip("matplotlib")
+        assert run("features", "plot", clips[1]).code == 0
+        assert Path("b.png").is_file()
+        for arguments, message in (
+            (["absent.wav"], "absent.wav"),
+            ([clips[1], "-o", "x.gif"], ".png, .svg, .pdf"),
+            ([clips[1], "-o", "nowhere/x.png"], "no folder nowhere"),
+        ):
+            ended = run("features", "plot", *arguments)
+            assert ended.code == 2
+            assert message in " ".join(ended.err.split())

@@ -121,6 +121,22 @@ def extract(
         raise typer.Exit(1)
 
 
+@app.command("plot")
+def plot_file(
+    file: Annotated[str, typer.Argument(help="An audio file.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="X.png, X.svg or X.pdf; FILE.png by default.")
+    ] = None,
+) -> None:
+    """Draw a recording: waveform, log-mel spectrogram, energy and pitch."""
+    from ullim.cli.plot import SUFFIXES, plot
+
+    target = Path(Path(file).name).with_suffix(".png") if out is None else out
+    _check_target(target, SUFFIXES)
+    plot(file, target)
+    note(f"written to {target}")
+
+
 def make_feature(name: str, settings: Sequence[str]) -> Feature:
     """Return a feature by name with ``key=value`` texts over its defaults.
 
@@ -164,14 +180,18 @@ def make_feature(name: str, settings: Sequence[str]) -> Feature:
 def _check_out(out: Path | None, n_files: int) -> None:
     if out is None:
         return
-    if out.suffix not in _SUFFIXES:
-        raise FeatureError(
-            f"--out ends in {', '.join(_SUFFIXES)} and was given {out}", code="bad_out"
-        )
+    _check_target(out, _SUFFIXES)
     if out.suffix == ".npy" and n_files != 1:
         raise FeatureError(
             f"{out} holds one array and there are {n_files} files; give --out X.npz or X.csv",
             code="bad_out",
+        )
+
+
+def _check_target(out: Path, suffixes: Sequence[str]) -> None:
+    if out.suffix not in suffixes:
+        raise FeatureError(
+            f"--out ends in {', '.join(suffixes)} and was given {out}", code="bad_out"
         )
     if not out.parent.is_dir():
         raise FeatureError(f"there is no folder {out.parent} to write {out.name} to")
