@@ -1,8 +1,8 @@
 """Time log-mel and MFCC against librosa and PyTorch, on one core, with equal parameters.
 
-Prints milliseconds per three-second clip for each side, and theirs over ours. Calls are
-interleaved, so that a slow moment of the machine falls on all; the figure is the median, and the
-least stands beside it. PyTorch is given 16 clips at once and its time is divided by 16.
+Prints milliseconds per three-second clip for each side, and theirs over ours. The sides take turns,
+so that a slow moment of the machine falls on all; the figure is the median, and the least stands
+beside it. PyTorch is given 16 clips at once and its time is divided by 16.
 
 The clip is real speech of RAVDESS where ULLIM_CORPORA names a folder that holds it, else the
 bundled one.
@@ -41,7 +41,7 @@ from ullim.features.stft import dct_basis, mel_filters
 from ullim.types import FloatArray
 
 CLIP_S = 3.0
-WARM_UP = 5
+PER_TURN = 5
 BATCH = 16
 
 SETTINGS = (
@@ -138,13 +138,18 @@ def speech() -> Path:
 
 
 def times_ms(calls: tuple[Callable[[], FloatArray], ...], n: int) -> list[tuple[float, float]]:
-    """Return the median and the least time of each call, interleaved, in milliseconds."""
+    """Return the median and the least time of each call, in milliseconds.
+
+    The sides take turns; in its turn each is called once untimed, since the other side has filled
+    the processor's cache, and then timed, as where one file follows the other.
+    """
     taken: list[list[float]] = [[] for _ in calls]
-    for turn in range(WARM_UP + n):
+    for _ in range(-(-n // PER_TURN)):
         for call, times in zip(calls, taken, strict=True):
-            start = time.perf_counter()
             call()
-            if turn >= WARM_UP:
+            for _ in range(PER_TURN):
+                start = time.perf_counter()
+                call()
                 times.append(1000 * (time.perf_counter() - start))
     return [(statistics.median(times), min(times)) for times in taken]
 
@@ -165,9 +170,9 @@ def main() -> None:
         f"librosa {librosa.__version__}, torch {torch.__version__}, NumPy {np.__version__}, one "
         f"thread, {CLIP_S:.0f} s of {arguments.recording.name},"
     )
-    print(f"median (least) of {arguments.calls} interleaved calls, ms; ratios of the medians")
+    print(f"median (least) of {arguments.calls} calls, taking turns, ms")
     print(f"{'feature':8} {'rate':>6} {'fft/win/hop':>14} {'mels':>5} {'ullim':>12} "
-          f"{'librosa':>13} {'ratio':>6} {'torch x16':>13} {'ratio':>6} "
+          f"{'librosa':>13} {'ratio':>11} {'torch x16':>13} {'ratio':>11} "
           f"{'max diff dB':>12}")  # fmt: skip
     for settings in SETTINGS:
         signal = clip_of(arguments.recording, settings["sampling_rate"])
@@ -180,8 +185,8 @@ def main() -> None:
             sizes = f"{settings['n_fft']}/{settings['win_length']}/{settings['hop_length']}"
             print(f"{name:8} {settings['sampling_rate']:6} {sizes:>14} {settings['n_mels']:5} "
                   f"{ours[0]:5.2f} ({ours[1]:.2f}) {theirs[0]:6.2f} ({theirs[1]:.2f}) "
-                  f"{theirs[0] / ours[0]:6.1f} {batch[0]:6.2f} ({batch[1]:.2f}) "
-                  f"{batch[0] / ours[0]:6.1f} {difference:12.4f}")  # fmt: skip
+                  f"{theirs[0] / ours[0]:5.1f} ({theirs[1] / ours[1]:.1f}) {batch[0]:6.2f} ({batch[1]:.2f}) "
+                  f"{batch[0] / ours[0]:5.1f} ({batch[1] / ours[1]:.1f}) {difference:12.4f}")  # fmt: skip
 
 
 if __name__ == "__main__":
