@@ -47,6 +47,12 @@ def speech(
     return np.asarray(signal, dtype=np.float32)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep features of tests, and of commands that tests start, out of the user's cache."""
+    os.environ["ULLIM_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
 def generator() -> np.random.Generator:
     """A generator that starts alike in every test."""

@@ -53,7 +53,7 @@ LIGHT_ROOMS = BASE | {
     "studio", "cli",
 }  # fmt: skip
 # The verbs that train, and what draws, may name what training needs.
-HEAVY_FILES = {"cli/run.py", "cli/train.py", "corpora/_pictures.py"}
+HEAVY_FILES = {"cli/run.py", "cli/train.py", "cli/plot.py", "corpora/_pictures.py"}
 
 LEGACY_ALLOWED = {
     "default_rng", "Generator", "SeedSequence", "BitGenerator", "PCG64", "Philox",

@@ -1104,3 +1104,125 @@ class TestProcess:
         assert answer["status"] in {"ok", "uncertain", "ambiguous"}
         assert answer["label"] in LABELS_KO
         assert answer["segments"][-1]["end_s"] == answer["duration_s"]
+
+
+def loaded(path: str | Path) -> dict[str, Any]:
+    """Return the arrays of a file by name; the one of an .npy has none."""
+    found = np.load(path)
+    if isinstance(found, np.ndarray):
+        return {"": found}
+    with found:
+        return dict(found)
+
+
+class TestFeatures:
+    @pytest.fixture(autouse=True)
+    def _own_cache(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("ULLIM_CACHE", str(tmp_path / "cache"))
+
+    def test_list_names_every_feature_with_its_defaults(self, run):
+        rows = json.loads(run("features", "list", "--json").out)
+        assert {"logmel", "mfcc", "chroma", "descriptors"} <= {row["name"] for row in rows}
+        (logmel,) = [row for row in rows if row["name"] == "logmel"]
+        assert (logmel["version"], logmel["level"], logmel["values"]) == ("v1", "frame", 64)
+        assert logmel["every_s"] == 0.01
+        assert logmel["parameters"]["n_mels"] == 64
+        assert len(run("features", "list").rows) == len(rows) + 1
+
+    @pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv"])
+    def test_extract_writes_what_the_library_computes(self, run, clips, suffix):
+        from ullim.audio import read
+        from ullim.features.spectral import LogMel
+
+        expected = LogMel(n_mels=20).extract(read(clips[1]))
+        out = Path(f"out{suffix}")
+        ended = run(
+            "features", "extract", clips[1], "-f", "logmel", "--set", "n_mels=20", "-o", out
+        )
+        assert ended.code == 0
+        if suffix == ".csv":
+            rows = list(csv.reader(io.StringIO(out.read_text(encoding="utf-8"))))
+            assert rows[0][:3] == ["file", "time_s", "logmel_0"]
+            assert [row[1] for row in rows[1:3]] == ["0", "0.01"]
+            values = np.array([row[2:] for row in rows[1:]], dtype=np.float64)
+            np.testing.assert_allclose(values, expected, rtol=1e-6)
+        else:
+            found = loaded(out)
+            np.testing.assert_array_equal(
+                found[""] if suffix == ".npy" else found["b.wav"], expected
+            )
+        assert not list(Path().glob(".*"))
+
+    def test_extract_of_a_folder(self, run, clips):
+        ended = run("features", "extract", ".", "-f", "mean-mel-128", "-j", "2", "-o", "all.npz")
+        assert ended.code == 0
+        assert sorted(loaded("all.npz")) == ["a.wav", "b.wav", "c.wav"]
+        shown = run("features", "extract", ".", "-f", "mean-mel-128")
+        assert [row[:3] for row in shown.rows[1:]] == [[f"{n}.wav", "1", "128"] for n in "abc"]
+
+    def test_a_bad_file_is_told_and_the_others_are_written(self, run, clips):
+        Path("bad.wav").write_bytes(b"no audio")
+        ended = run("features", "extract", clips[0], "bad.wav", "-f", "mfcc", "-o", "x.npz")
+        assert ended.code == 1
+        assert "bad.wav" in ended.err
+        assert list(loaded("x.npz")) == ["a.wav"]
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["-f", "nonsense"], "no feature is called 'nonsense'"),
+            (["-f", "logmel", "--set", "n_mels"], "key=value"),
+            (["-f", "logmel", "--set", "n_mels=many"], "n_mels"),
+            (["-f", "logmel", "--set", "n_mells=3"], "it takes sampling_rate"),
+            (["-f", "logmel", "-o", "x.txt"], ".npy, .npz, .csv"),
+            (["-f", "logmel", "-o", "nowhere/x.npz"], "no folder nowhere"),
+            (["-f", "logmel", "-o", "x.npy"], "there are 2 files"),
+        ],
+        ids=lambda value: " ".join(value[-1:]) if isinstance(value, list) else "",
+    )
+    def test_wrong_use_is_one_line(self, run, clips, arguments, message):
+        ended = run("features", "extract", clips[0], clips[1], *arguments)
+        assert ended.code == 2
+        assert message in " ".join(ended.err.split())
+
+    def test_cache_show_verify_and_clear(self, run, clips, tmp_path):
+        run("features", "extract", *clips, "-f", "logmel")
+        run("features", "extract", clips[0], "-f", "mfcc")
+        run("features", "extract", clips[0], "-f", "chroma", "--no-cache")
+        shown = json.loads(run("features", "cache", "show", "--json").out)
+        assert shown["folder"].startswith(str(tmp_path / "cache"))
+        assert [(row["feature"], row["items"]) for row in shown["features"]] == [
+            ("logmel-v1", 3),
+            ("mfcc-v1", 1),
+        ]
+        assert [row[:2] for row in run("features", "cache", "show").rows[1:]] == [
+            ["logmel-v1", "3"],
+            ["mfcc-v1", "1"],
+        ]
+        assert json.loads(run("features", "cache", "verify", "--json").out)["whole"] == 4
+        assert "3 items removed" in run("features", "cache", "clear", "-f", "logmel").err
+        assert "1 items removed" in run("features", "cache", "clear").err
+        assert json.loads(run("features", "cache", "show", "--json").out)["features"] == []
+
+    @pytest.mark.parametrize(
+        ("suffix", "magic"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")]
+    )
+    def test_plot(self, run, clips, suffix, magic):
+        pytest.importorskip("matplotlib")
+        ended = run("features", "plot", clips[1], "-o", f"picture{suffix}")
+        assert ended.code == 0
+        assert Path(f"picture{suffix}").read_bytes().startswith(magic)
+        assert not list(Path().glob(".*"))
+
+    def test_plot_stands_beside_by_default_and_says_what_is_wrong(self, run, clips):
+        pytest.importorskip("matplotlib")
+        assert run("features", "plot", clips[1]).code == 0
+        assert Path("b.png").is_file()
+        for arguments, message in (
+            (["absent.wav"], "absent.wav"),
+            ([clips[1], "-o", "x.gif"], ".png, .svg, .pdf"),
+            ([clips[1], "-o", "nowhere/x.png"], "no folder nowhere"),
+        ):
+            ended = run("features", "plot", *arguments)
+            assert ended.code == 2
+            assert message in " ".join(ended.err.split())

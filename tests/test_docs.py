@@ -52,6 +52,14 @@ def test_the_page_of_corpora_says_what_the_loaders_say():
     assert answer.returncode == 0, answer.stdout
 
 
+def test_the_page_of_features_is_that_of_the_code():
+    script = ROOT / "scripts" / "write_features.py"
+    answer = subprocess.run(
+        [sys.executable, script, "--check"], capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
 @pytest.mark.parametrize("run", RUNS, ids=lambda path: path.name)
 def test_a_committed_run_is_complete_and_agrees_with_its_recipe(run):
     pytest.importorskip("torch")

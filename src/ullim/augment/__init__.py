@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,12 +14,16 @@ from ullim.types import FloatArray
 class Augmentation(BaseModel, ABC):
     """A random change of a signal that leaves its label true.
 
+    ``version`` changes whenever the same fields and seed would give another signal than before.
+
     Attributes:
         name: Registry name.
         probability: Share of signals that are changed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    version: ClassVar[str] = "v1"
 
     name: str
     probability: float = Field(1.0, ge=0.0, le=1.0)
@@ -44,3 +49,11 @@ class Augmentation(BaseModel, ABC):
         if generator.random() >= self.probability:
             return signal
         return self._apply(signal, sampling_rate, generator).astype(np.float32, copy=False)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what makes two results of one seed equal: name, version and parameters."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "parameters": self.model_dump(mode="json", exclude={"name"}),
+        }

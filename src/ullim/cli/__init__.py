@@ -12,6 +12,7 @@ from ullim.cli import (
     corpora,
     corpora_download,
     corpora_stats,
+    features,
     models,
     predict,
     recipes,
@@ -39,6 +40,7 @@ app.add_typer(recipes.app, name="recipes")
 corpora.app.command("download")(corpora_download.download)
 corpora.app.command("stats")(corpora_stats.stats)
 app.add_typer(corpora.app, name="corpora")
+app.add_typer(features.app, name="features")
 
 
 @app.callback()

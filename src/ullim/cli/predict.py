@@ -78,7 +78,7 @@ def predict(
             return _failed(source, error)
         return {"file": source, **prediction.to_dict(), "error": None}
 
-    sources = _expand(paths)
+    sources = expand(paths)
     failed = False
     writer = _WRITERS[format](timeline, lang)
     with read_by_others(), ThreadPoolExecutor(jobs) as pool, ExitStack() as stack:
@@ -110,7 +110,7 @@ def _failed(source: str, error: Exception) -> dict[str, Any]:
     }
 
 
-def _expand(paths: Sequence[str]) -> list[str]:
+def expand(paths: Sequence[str]) -> list[str]:
     """Return the files behind the arguments; a folder stands for its audio files, sorted.
 
     Raises:

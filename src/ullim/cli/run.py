@@ -26,6 +26,9 @@ AllOf = Annotated[
     typer.Option("--all-of", help="Run every recipe with this tag, each into OUT/RECIPE_PROTOCOL."),
 ]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Folds fitted at the same time.")]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Compute all features anew, and keep none.")
+]
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -89,6 +92,7 @@ def run(
     overrides: Overrides = None,
     profile: Profile = "full",
     jobs: Jobs = 1,
+    no_cache: NoCache = False,
 ) -> None:
     """Train and test a recipe under a protocol; a stopped run goes on when typed again."""
     numbers = parse_seeds(seeds)
@@ -102,6 +106,9 @@ def run(
             code="which_protocol",
         )
     require_training()
+    from ullim.features.cache import FeatureStore
+
+    store = None if no_cache else FeatureStore()
     if recipe is None:
         from ullim.cli.run_all import run_all
 
@@ -114,6 +121,7 @@ def run(
             overrides=overrides or (),
             profile=profile,
             jobs=jobs,
+            store=store,
         )
         return
     from ullim.recipes import runner
@@ -131,6 +139,7 @@ def run(
             command=shlex.join(["ullim", *sys.argv[1:]]),
             profile=profile,
             jobs=jobs,
+            store=store,
             report=progress,
         )
     print_metrics(metrics)

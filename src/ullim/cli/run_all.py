@@ -11,6 +11,7 @@ import typer
 
 from ullim.cli.console import StageProgress, note, print_table
 from ullim.errors import RecipeError, UllimError
+from ullim.features.cache import FeatureStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ def run_all(
     overrides: Sequence[str],
     profile: str,
     jobs: int,
+    store: FeatureStore | None,
 ) -> None:
     """Run every recipe with a tag under the protocols given, or its own.
 
@@ -86,6 +88,7 @@ def run_all(
                     ),
                     profile=profile,
                     jobs=jobs,
+                    store=store,
                     report=progress,
                 )
             except UllimError as error:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ullim.cli.console import StageProgress, note
-from ullim.cli.run import Corpus, Jobs, Overrides, Profile, Recipe, require_training
+from ullim.cli.run import Corpus, Jobs, NoCache, Overrides, Profile, Recipe, require_training
 
 
 def train(
@@ -33,10 +33,12 @@ def train(
     overrides: Overrides = None,
     profile: Profile = "full",
     jobs: Jobs = 1,
+    no_cache: NoCache = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing bundle.")] = False,
 ) -> None:
     """Measure a recipe on held-out speakers, fit it on everything, and write a bundle."""
     require_training()
+    from ullim.features.cache import FeatureStore
     from ullim.recipes import ship
     from ullim.recipes.schema import load_recipe
 
@@ -51,6 +53,7 @@ def train(
             seed=seed,
             command=shlex.join(["ullim", *sys.argv[1:]]),
             jobs=jobs,
+            store=None if no_cache else FeatureStore(),
             force=force,
             report=progress,
         )

@@ -22,6 +22,9 @@ class Feature(BaseModel, ABC):
     Attributes:
         level: ``frame`` gives one vector every ``hop_s``; ``clip`` gives one for all that was
             given, as functionals and embeddings do.
+        library: Distribution that computes it, where that is not ullim; its version decides the
+            numbers too.
+        unit: Of the values, as the documents word it.
         name: Registry name.
         sampling_rate: Rate the signal must have, in Hz.
     """
@@ -30,6 +33,8 @@ class Feature(BaseModel, ABC):
 
     version: ClassVar[str]
     level: ClassVar[Literal["frame", "clip"]] = "frame"
+    library: ClassVar[str | None] = None
+    unit: ClassVar[str] = ""
 
     name: str
     sampling_rate: int = Field(16_000, ge=4_000, le=192_000)
@@ -38,6 +43,11 @@ class Feature(BaseModel, ABC):
     @abstractmethod
     def n_features(self) -> int:
         """Values per frame."""
+
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        """Shape of one frame's values before they were laid end to end."""
+        return (self.n_features,)
 
     @property
     def hop_s(self) -> float:
@@ -94,5 +104,5 @@ class Feature(BaseModel, ABC):
         return {
             "name": self.name,
             "version": self.version,
-            "parameters": self.model_dump(exclude={"name"}),
+            "parameters": self.model_dump(mode="json", exclude={"name"}),
         }

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ullim.features._frames import decibels, n_frames, power_blocks, product
 from ullim.features.pitch import PitchParameters, follow, lag_analysis
-from ullim.features.spectral import _dct_basis, _hz_to_mel, _mel_to_hz
+from ullim.features.stft import dct_basis, hz_to_mel, mel_to_hz
 from ullim.types import FloatArray
 
 N_MELS = 40
@@ -112,7 +112,7 @@ def describe(signal: FloatArray, pitch: PitchParameters, active_db: float) -> De
         spectral=np.column_stack(
             [
                 mel_db,
-                (mel_db @ _dct_basis(N_MELS, N_MFCC + 1))[:, 1:],
+                (mel_db @ dct_basis(N_MELS, N_MFCC + 1))[:, 1:],
                 *columns,
                 level,
                 hnr,
@@ -143,8 +143,8 @@ def _spectral(
     shares = bands / np.maximum(bands.sum(axis=1, keepdims=True), np.float32(1e-20))
     cumulated = np.cumsum(shares, axis=1)
     roll_off = [(cumulated < share).sum(axis=1) / np.float32(N_MELS) for share in _ROLL_OFF]
-    split = round(N_MELS * float(np.diff(_hz_to_mel(np.array([_BANDS_HZ[0], _HAMMARBERG_HZ])))[0])
-                  / float(np.diff(_hz_to_mel(np.array(_BANDS_HZ)))[0]))  # fmt: skip
+    split = round(N_MELS * float(np.diff(hz_to_mel(np.array([_BANDS_HZ[0], _HAMMARBERG_HZ])))[0])
+                  / float(np.diff(hz_to_mel(np.array(_BANDS_HZ)))[0]))  # fmt: skip
     hammarberg = mel_db[:, :split].max(axis=1) - mel_db[:, split:].max(axis=1)
     entropy = -np.sum(shares * np.log(shares + np.float32(1e-9)), axis=1)
     # Amplitudes of unit length: what changes is the shape of the spectrum, not its level.
@@ -178,8 +178,8 @@ def _spectral_matrix(sampling_rate: int, n_fft: int) -> tuple[FloatArray, int]:
     """
     hz = np.arange(n_fft // 2 + 1)[:, None] * (sampling_rate / n_fft)
     bottom_hz, top_hz = _BANDS_HZ
-    bottom_mel, top_mel = _hz_to_mel(np.array(_BANDS_HZ)).tolist()
-    edges_hz = _mel_to_hz(np.linspace(bottom_mel, top_mel, N_MELS + 2))
+    bottom_mel, top_mel = hz_to_mel(np.array(_BANDS_HZ)).tolist()
+    edges_hz = mel_to_hz(np.linspace(bottom_mel, top_mel, N_MELS + 2))
     lower, centre, upper = edges_hz[:-2], edges_hz[1:-1], edges_hz[2:]
     rising, falling = (hz - lower) / (centre - lower), (upper - hz) / (upper - centre)
     filters = np.maximum(0.0, np.minimum(rising, falling)) * (2.0 / (upper - lower))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from ullim.augment import Augmentation
 from ullim.corpora import votes
 from ullim.errors import CorpusError, RecipeError, UllimError
 from ullim.features import Feature
+from ullim.features.cache import FeatureStore, Item, file_hashes, item_key
 from ullim.recipes.schema import Recipe, Task
 from ullim.types import NO_SPEECH, FloatArray, LabelSet, Ragged, Utterance
 from ullim.window import Window
@@ -244,36 +246,95 @@ def _targets(
 
 
 def prepare(
-    recipe: Recipe, utterances: Sequence[Utterance], *, jobs: int = 1, progress: Progress
+    recipe: Recipe,
+    utterances: Sequence[Utterance],
+    *,
+    jobs: int = 1,
+    store: FeatureStore | None = None,
+    progress: Progress,
 ) -> Prepared:
     """Decode every utterance once and compute the features of it and of its augmented views.
 
     A feature at level ``clip`` is computed over each window of the recipe, as the predictor does.
 
     View ``v`` of row ``i`` is drawn from a generator seeded by ``(v, utterance id)``, so it does
-    not depend on the number of jobs or on which other rows there are.
+    not depend on the number of jobs or on which other rows there are. What the store already has
+    is taken from it.
 
     Raises:
         CorpusError: A recording cannot be used; the message names it.
+        FeatureError: The store cannot be written.
     """
+    keys = _keys(recipe, utterances, jobs) if store is not None else {}
+    wanted = [key for of_row in keys.values() for view in of_row for key in view.values()]
+    kept = {item.key: item for item in store.find(wanted)} if store is not None else {}
+    rows: dict[int, tuple[list[dict[str, FloatArray]], str]] = {}
+    for row, of_row in keys.items():
+        if all(key in kept for view in of_row for key in view.values()):
+            views = [{name: kept[key].values for name, key in view.items()} for view in of_row]
+            rows[row] = views, kept[next(iter(of_row[0].values()))].audio
+    todo = [row for row in range(len(utterances)) if row not in rows]
+    progress(len(rows), len(utterances))
     tasks = (
         delayed(_prepare_one)(
-            utterance, recipe.features, recipe.window, recipe.augmentation, recipe.views
+            utterances[row], recipe.features, recipe.window, recipe.augmentation, recipe.views
         )
-        for utterance in utterances
+        for row in todo
     )
-    rows: list[tuple[list[dict[str, FloatArray]], str]] = []
-    for row in Parallel(n_jobs=jobs, return_as="generator")(tasks):
-        rows.append(row)
-        progress(len(rows), len(utterances))
-    views = tuple(
-        {
-            feature.name: Ragged.from_items([views[view][feature.name] for views, _ in rows])
+    titles = {feature.name: f"{feature.name}-{feature.version}" for feature in recipe.features}
+    with nullcontext() if store is None else store.writer() as writer:
+        results = Parallel(n_jobs=jobs, return_as="generator")(tasks)
+        for row, result in zip(todo, results, strict=True):
+            rows[row] = result
+            if writer is not None:
+                for named, values in zip(keys.get(row, ()), result[0], strict=False):
+                    for name, key in named.items():
+                        writer.add(Item(key, values[name], titles[name], result[1]))
+            progress(len(rows), len(utterances))
+    return Prepared(
+        tuple(
+            {
+                name: Ragged.from_items([rows[row][0][view][name] for row in range(len(rows))])
+                for name in titles
+            }
+            for view in range(recipe.views + 1)
+        ),
+        tuple(rows[row][1] for row in range(len(rows))),
+    )
+
+
+def _keys(
+    recipe: Recipe, utterances: Sequence[Utterance], jobs: int
+) -> dict[int, list[dict[str, str]]]:
+    """Return by row, for the clip and each view of it, the key of each feature.
+
+    A row whose file cannot be read has none; reading it tells why.
+    """
+    hashes = file_hashes([utterance.file for utterance in utterances], jobs=jobs)
+    changes = [augmentation.identity() for augmentation in recipe.augmentation]
+
+    def named(utterance: Utterance, view: int | None) -> dict[str, str]:
+        clip = hashes[utterance.file], utterance.start_s, utterance.end_s
+        return {
+            feature.name: item_key(
+                *clip,
+                feature,
+                augmentation=() if view is None else changes,
+                seed=() if view is None else _seed(view, utterance),
+                window=recipe.window.model_dump() if feature.level == "clip" else None,
+            )
             for feature in recipe.features
         }
-        for view in range(recipe.views + 1)
-    )
-    return Prepared(views, tuple(digest for _, digest in rows))
+
+    return {
+        row: [named(utterance, view) for view in (None, *range(recipe.views))]
+        for row, utterance in enumerate(utterances)
+        if utterance.file in hashes
+    }
+
+
+def _seed(view: int, utterance: Utterance) -> list[int]:
+    return [view, int.from_bytes(hashlib.sha256(utterance.id.encode()).digest()[:8], "little")]
 
 
 def _prepare_one(
@@ -297,9 +358,8 @@ def _prepare_one(
             code=error.code,
         ) from error
     views = [{feature.name: _extract(feature, window, signal) for feature in features}]
-    name = int.from_bytes(hashlib.sha256(utterance.id.encode()).digest()[:8], "little")
     for view in range(n_views):
-        generator = np.random.default_rng([view, name])
+        generator = np.random.default_rng(_seed(view, utterance))
         changed = signal
         for augment in augmentation:
             changed = augment.apply(changed, rate, generator)

@@ -23,6 +23,7 @@ from joblib import Parallel, delayed
 from ullim.errors import RecipeError
 from ullim.evaluation.leakage import audit
 from ullim.evaluation.protocols import PROTOCOLS, Fold, speaker_keys
+from ullim.features.cache import FeatureStore
 from ullim.recipes.data import Prepared, Table, corpus_folders, load_table, prepare
 from ullim.recipes.results import predictions_frame, summarise
 from ullim.recipes.schema import Recipe, load_recipe
@@ -55,6 +56,7 @@ def run(
     command: str,
     profile: str = "full",
     jobs: int = 1,
+    store: FeatureStore | None = None,
     report: Report,
 ) -> dict[str, Any]:
     """Run a recipe under a protocol and leave the run folder behind.
@@ -71,6 +73,7 @@ def run(
         command: What the user typed; written down beside the figures.
         profile: Name of the profile the recipe was resolved with.
         jobs: Folds fitted at the same time, each on one core.
+        store: Where features are kept for the next run; None keeps none.
         report: Told of progress.
 
     Returns:
@@ -109,6 +112,7 @@ def run(
         recipe if todo else recipe.model_copy(update={"views": 0}),
         table.utterances,
         jobs=jobs,
+        store=store,
         progress=lambda done, total: report("features", done, total),
     )
     _claim_recordings(out, audio_hash(prepared))

@@ -16,6 +16,7 @@ from ullim import bundle
 from ullim.corpora import ACTOR
 from ullim.errors import RecipeError
 from ullim.evaluation.predictions import PROBABILITY
+from ullim.features.cache import FeatureStore
 from ullim.recipes.card import render
 from ullim.recipes.data import Table, corpus_folders, load_table, prepare
 from ullim.recipes.runner import Report, audio_hash, fit, git_commit, make_estimator, run
@@ -37,6 +38,7 @@ def train(
     seed: int,
     command: str,
     jobs: int = 1,
+    store: FeatureStore | None = None,
     force: bool = False,
     report: Report,
 ) -> Path:
@@ -55,6 +57,7 @@ def train(
         seed: Of the shipped weights.
         command: What the user typed.
         jobs: Folds fitted at the same time where a run is needed.
+        store: Where features are kept for the next run; None keeps none.
         force: Whether an existing bundle may be replaced.
         report: Told of progress.
 
@@ -76,6 +79,7 @@ def train(
             out=runs[0],
             command=command,
             jobs=jobs,
+            store=store,
             report=report,
         )
     table = load_table(recipe, corpus_folders(corpora))
@@ -83,6 +87,7 @@ def train(
         recipe,
         table.utterances,
         jobs=jobs,
+        store=store,
         progress=lambda done, total: report("features", done, total),
     )
     hashed = audio_hash(prepared)
