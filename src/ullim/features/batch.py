@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from pathlib import Path
 
@@ -81,6 +80,8 @@ def _computed(
     if jobs == 1 or len(files) < 2:
         yield from map(_compute, files, repeat(feature))
         return
+    from concurrent.futures import ProcessPoolExecutor
+
     with ProcessPoolExecutor(min(jobs, len(files))) as pool:
         yield from pool.map(_compute, files, repeat(feature), chunksize=4)
 

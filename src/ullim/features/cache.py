@@ -19,24 +19,27 @@ import hashlib
 import json
 import os
 import secrets
-import sqlite3
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from platformdirs import user_cache_path
 
 from ullim.errors import FeatureError
 from ullim.features import Feature
 from ullim.types import FloatArray
+
+if TYPE_CHECKING:
+    import sqlite3
+
+# The registry imports every module of this folder, and prediction waits for it: what only the
+# store needs is imported where it is used.
 
 # How ullim.audio makes one channel of many; another rule is another key.
 _CHANNEL_RULE = "mean-v1"
@@ -82,6 +85,8 @@ class Item:
 
 def default_folder() -> Path:
     """Return the folder of the store: ``ULLIM_CACHE``, or the user's cache folder."""
+    from platformdirs import user_cache_path
+
     named = os.environ.get("ULLIM_CACHE")
     root = Path(named).expanduser() if named else user_cache_path("ullim", appauthor=False)
     return root / "features-v1"
@@ -89,6 +94,7 @@ def default_folder() -> Path:
 
 def file_hashes(files: Sequence[Path], *, jobs: int = 1) -> dict[Path, str]:
     """Return the SHA-256 of each file; one that cannot be read is left out."""
+    from concurrent.futures import ThreadPoolExecutor
 
     def digest(file: Path) -> str | None:
         try:
@@ -298,6 +304,8 @@ class FeatureStore:
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
         """Open the index for one transaction."""
+        import sqlite3
+
         with self._explained():
             self.folder.mkdir(parents=True, exist_ok=True)
             index = sqlite3.connect(self._index, timeout=60.0)
@@ -311,6 +319,8 @@ class FeatureStore:
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Say in words what went wrong with the disk or the index."""
+        import sqlite3
+
         elsewhere = "name another folder in ULLIM_CACHE, or do without: --no-cache"
         try:
             yield
