@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ullim.cli.console import StageProgress, note, print_json, print_lines, print_table
+from ullim.cli.corpora_audit import audit
 
 if TYPE_CHECKING:
     from ullim.corpora import Corpus
 
 app = typer.Typer(no_args_is_help=True, help="List, show and check speech corpora.")
+app.command("audit")(audit)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="A name of `ullim corpora list`.")]

@@ -14,6 +14,7 @@ from joblib import Parallel, delayed
 from ullim import audio
 from ullim.augment import Augmentation
 from ullim.errors import CorpusError, RecipeError, UllimError
+from ullim.evaluation.fingerprint import Peaks, fingerprint
 from ullim.features import Feature
 from ullim.recipes.schema import Recipe
 from ullim.types import NO_SPEECH, FloatArray, LabelSet, Ragged, Utterance
@@ -51,6 +52,7 @@ class Prepared:
 
     views: tuple[Ragged, ...]
     audio_hashes: tuple[str, ...]
+    fingerprints: tuple[Peaks, ...] = ()
 
 
 def corpus_folders(pairs: Sequence[str]) -> dict[str, Path]:
@@ -141,15 +143,15 @@ def prepare(
         delayed(_prepare_one)(utterance, recipe.feature, recipe.augmentation, recipe.views)
         for utterance in utterances
     )
-    rows: list[tuple[list[FloatArray], str]] = []
+    rows: list[tuple[list[FloatArray], str, Peaks]] = []
     for row in Parallel(n_jobs=jobs, return_as="generator")(tasks):
         rows.append(row)
         progress(len(rows), len(utterances))
     views = tuple(
-        Ragged.from_items([features[view] for features, _ in rows])
+        Ragged.from_items([features[view] for features, _, _ in rows])
         for view in range(recipe.views + 1)
     )
-    return Prepared(views, tuple(digest for _, digest in rows))
+    return Prepared(views, tuple(row[1] for row in rows), tuple(row[2] for row in rows))
 
 
 def _prepare_one(
@@ -157,7 +159,7 @@ def _prepare_one(
     feature: Feature,
     augmentation: Sequence[Augmentation],
     n_views: int,
-) -> tuple[list[FloatArray], str]:
+) -> tuple[list[FloatArray], str, Peaks]:
     try:
         signal = audio.read(
             utterance.file,
@@ -178,4 +180,5 @@ def _prepare_one(
         for augment in augmentation:
             changed = augment.apply(changed, feature.sampling_rate, generator)
         features.append(feature.extract(changed))
-    return features, hashlib.sha256(signal.tobytes()).hexdigest()
+    digest = hashlib.sha256(signal.tobytes()).hexdigest()
+    return features, digest, fingerprint(signal, feature.sampling_rate)
