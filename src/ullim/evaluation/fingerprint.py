@@ -13,6 +13,11 @@ Differs:
     Three peaks to a landmark instead of two, so that a hundred thousand clips of one sentence do
     not collide; and the displacement found is verified by the peaks themselves, because the same
     person saying the same words twice gives a few common landmarks but not common peaks.
+
+On 2,178 clips of RAVDESS, EMO-DB and emotiontts_ko, pairs that are no copies have at most 0.48 of
+their peaks in common where 32 or more could be; copies with other gain and silence around them, as
+MP3 of about 12 kb/s, have 0.67 or more (``benchmarks/fingerprint.py``; docs/leakage.md). The threshold
+lies between.
 """
 
 from __future__ import annotations
@@ -98,7 +103,7 @@ def fingerprint(samples: FloatArray, sampling_rate: int) -> Peaks:
         Shape (peaks, 2), int32: frame and frequency bin, in time order. Empty for silence.
 
     >>> tone = np.sin(np.arange(8_000) * 0.4).astype(np.float32)
-    >>> bool((fingerprint(tone, 8_000) == fingerprint(tone / 10, 8_000)).all())
+    >>> bool((fingerprint(tone, 8_000) == fingerprint(tone / 8, 8_000)).all())
     True
     """
     if sampling_rate != _RATE:

@@ -109,13 +109,15 @@ def audit(
     same_audio, same_stretch = np.zeros(n_rows, dtype=bool), np.zeros(n_rows, dtype=bool)
     nearly: dict[int, tuple[int, Copy]] = {}
     for fold in folds:
-        in_train, in_test = np.zeros(n_rows, dtype=bool), np.zeros(n_rows, dtype=bool)
-        in_train[fold.train], in_test[fold.test] = True, True
         tested += len(fold.test)
         crossing |= on_both_sides(speakers, len(speaker_names), fold)
-        shared = on_both_sides(sentences, len(texts), fold)
-        same_sentence += int(shared[sentences[fold.test]].sum())
-        same_audio[fold.test] |= on_both_sides(sounds, len(hashes), fold)[sounds[fold.test]]
+        same_sentence += int(on_both_sides(sentences, len(texts), fold)[sentences[fold.test]].sum())
+        if len(hashes) < n_rows:
+            same_audio[fold.test] |= on_both_sides(sounds, len(hashes), fold)[sounds[fold.test]]
+        if not copies and not len(stretches):
+            continue
+        in_train, in_test = np.zeros((2, n_rows), dtype=bool)
+        in_train[fold.train], in_test[fold.test] = True, True
         for one, other in (stretches.T, stretches[:, ::-1].T):
             same_stretch[one[in_test[one] & in_train[other]]] = True
         for copy in copies:

@@ -55,7 +55,8 @@ class SpeakerKfold(ProtocolBase):
         names, first, codes = np.unique(keys, return_index=True, return_inverse=True)
         if len(names) < self.n_folds:
             raise self._refusal(
-                f"with {self.n_folds} folds needs as many speakers and there are {len(names)}",
+                f"with {self.n_folds} folds needs as many speakers and there are {len(names)}; "
+                "lower n_folds",
                 "too_few_speakers",
                 utterances,
             )
@@ -150,7 +151,8 @@ class TextDisjoint(ProtocolBase):
         names, codes = np.unique(text_keys(utterances), return_inverse=True)
         if len(names) < self.n_folds:
             raise self._refusal(
-                f"with {self.n_folds} folds needs as many sentences and there are {len(names)}",
+                f"with {self.n_folds} folds needs as many sentences and there are {len(names)}; "
+                "lower n_folds",
                 "too_few_texts",
                 utterances,
             )

@@ -127,7 +127,6 @@ class ProtocolBase(BaseModel, ABC):
             )
         if self.speaker_independent:
             self._check(folds, utterances, speaker_keys(utterances), "speakers", "speaker_overlap")
-            self._check_training_speakers(folds, utterances)
         if self.text_independent:
             self._check(folds, utterances, text_keys(utterances), "sentences", "text_overlap")
         return folds
@@ -140,22 +139,21 @@ class ProtocolBase(BaseModel, ABC):
         what: str,
         code: str,
     ) -> None:
-        names, codes = np.unique(keys, return_inverse=True)
+        names, codes = codes_of(keys.tolist())
         for fold in folds:
-            crossing = names[on_both_sides(codes, len(names), fold)]
-            if len(crossing):
-                shown = ", ".join(crossing[:10]) + (" …" if len(crossing) > 10 else "")
+            trained, tested = np.zeros((2, len(names)), dtype=bool)
+            trained[codes[fold.train]] = True
+            tested[codes[fold.test]] = True
+            crossing = np.flatnonzero(trained & tested).tolist()
+            if crossing:
+                shown = ", ".join(names[key] for key in crossing[:10])
                 raise self._refusal(
-                    f"(fold {fold.name}) has {what} on both sides: {shown}", code, utterances
+                    f"(fold {fold.name}) has {what} on both sides: {shown}"
+                    f"{' …' if len(crossing) > 10 else ''}",
+                    code,
+                    utterances,
                 )
-
-    def _check_training_speakers(
-        self, folds: Sequence[Fold], utterances: Sequence[Utterance]
-    ) -> None:
-        _, codes = np.unique(speaker_keys(utterances), return_inverse=True)
-        for fold in folds:
-            spoken = codes[fold.train]
-            if (spoken == spoken[0]).all():
+            if what == "speakers" and trained.sum() < 2:
                 raise self._refusal(
                     f"(fold {fold.name}) trains on one speaker, which leaves nobody to validate "
                     "on; it needs at least two beside those it tests on",
