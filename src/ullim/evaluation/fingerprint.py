@@ -16,8 +16,8 @@ Differs:
 
 On 2,178 clips of RAVDESS, EMO-DB and emotiontts_ko, pairs that are no copies have at most 0.48 of
 their peaks in common where 32 or more could be; copies with other gain and silence around them, as
-MP3 of about 12 kb/s, have 0.67 or more (``benchmarks/fingerprint.py``; docs/leakage.md). The threshold
-lies between.
+MP3 of about 12 kb/s, have 0.67 or more (``benchmarks/fingerprint.py``; docs/leakage.md). The
+threshold lies between.
 """
 
 from __future__ import annotations
