@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ullim.cli.console import StageProgress, note, print_json, print_lines, print_table
+from ullim.cli.corpora_audit import audit
 from ullim.cli.corpora_raters import raters
 
 if TYPE_CHECKING:
     from ullim.corpora import Corpus
 
 app = typer.Typer(no_args_is_help=True, help="List, show and check speech corpora.")
+app.command()(audit)
 app.command()(raters)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

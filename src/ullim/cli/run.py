@@ -74,8 +74,10 @@ def run(
         typer.Option(
             "--protocol",
             "-p",
-            help="emobox, leave-one-speaker-out, speaker-kfold, random or leave-one-corpus-out. "
-            "With --all-of several, or none for each recipe's own.",
+            help="A protocol's name, as the recipe states it or with its defaults: emobox, "
+            "ravdess-actor-5fold, leave-one-speaker-out, speaker-kfold, leave-one-session-out, "
+            "leave-one-corpus-out, text-disjoint, fixed or random. With --all-of several, or none "
+            "for each recipe's own.",
         ),
     ] = None,
     all_of: AllOf = None,
@@ -174,5 +176,6 @@ def print_metrics(metrics: dict[str, Any]) -> None:
     note(
         f"leakage: {len(leakage['speakers_on_both_sides'])} speakers on both sides; "
         f"{leakage['share_of_test_rows_with_trained_sentence']:.0%} of tested rows say a trained "
-        f"sentence; {len(leakage['test_rows_with_trained_recording'])} are trained recordings"
+        f"sentence; {len(leakage['test_rows_with_trained_recording'])} are trained recordings, "
+        f"{len(leakage['test_rows_with_trained_near_duplicate'])} nearly"
     )

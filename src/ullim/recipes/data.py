@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from ullim import audio
 from ullim.augment import Augmentation
 from ullim.corpora import votes
 from ullim.errors import CorpusError, RecipeError, UllimError
+from ullim.evaluation.fingerprint import FINGERPRINT, Peaks, fingerprint
 from ullim.features import Feature
 from ullim.features.cache import FeatureStore, Item, file_hashes, item_key
 from ullim.recipes.schema import Recipe, Task
@@ -65,6 +67,7 @@ class Prepared:
 
     views: tuple[dict[str, Ragged], ...]
     audio_hashes: tuple[str, ...]
+    fingerprints: tuple[Peaks, ...] = ()
 
     def take(self, rows: npt.NDArray[np.int64]) -> list[dict[str, Ragged]]:
         """Return every view of some rows."""
@@ -266,13 +269,17 @@ def prepare(
         FeatureError: The store cannot be written.
     """
     keys = _keys(recipe, utterances, jobs) if store is not None else {}
-    wanted = [key for of_row in keys.values() for view in of_row for key in view.values()]
+    wanted = [key for of_row in keys.values() for key in of_row.all]
     kept = {item.key: item for item in store.find(wanted)} if store is not None else {}
-    rows: dict[int, tuple[list[dict[str, FloatArray]], str]] = {}
+    rows: dict[int, _Row] = {}
     for row, of_row in keys.items():
-        if all(key in kept for view in of_row for key in view.values()):
-            views = [{name: kept[key].values for name, key in view.items()} for view in of_row]
-            rows[row] = views, kept[next(iter(of_row[0].values()))].audio
+        if all(key in kept for key in of_row.all):
+            peaks = kept[of_row.fingerprint]
+            rows[row] = _Row(
+                [{name: kept[key].values for name, key in view.items()} for view in of_row.views],
+                peaks.audio,
+                peaks.values.astype(np.int32),
+            )
     todo = [row for row in range(len(utterances)) if row not in rows]
     progress(len(rows), len(utterances))
     tasks = (
@@ -286,51 +293,71 @@ def prepare(
         results = Parallel(n_jobs=jobs, return_as="generator")(tasks)
         for row, result in zip(todo, results, strict=True):
             rows[row] = result
-            if writer is not None:
-                for named, values in zip(keys.get(row, ()), result[0], strict=False):
+            if writer is not None and row in keys:
+                for view, named in zip(result.views, keys[row].views, strict=True):
                     for name, key in named.items():
-                        writer.add(Item(key, values[name], titles[name], result[1]))
+                        writer.add(Item(key, view[name], titles[name], result.audio_hash))
+                peaks = np.ascontiguousarray(result.fingerprint, dtype=np.float32)
+                writer.add(Item(keys[row].fingerprint, peaks, FINGERPRINT, result.audio_hash))
             progress(len(rows), len(utterances))
+    ordered = [rows[row] for row in range(len(utterances))]
     return Prepared(
         tuple(
-            {
-                name: Ragged.from_items([rows[row][0][view][name] for row in range(len(rows))])
-                for name in titles
-            }
+            {name: Ragged.from_items([row.views[view][name] for row in ordered]) for name in titles}
             for view in range(recipe.views + 1)
         ),
-        tuple(rows[row][1] for row in range(len(rows))),
+        tuple(row.audio_hash for row in ordered),
+        tuple(row.fingerprint for row in ordered),
     )
 
 
-def _keys(
-    recipe: Recipe, utterances: Sequence[Utterance], jobs: int
-) -> dict[int, list[dict[str, str]]]:
-    """Return by row, for the clip and each view of it, the key of each feature.
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What is computed of one utterance: features by name of each view, hash, fingerprint."""
 
-    A row whose file cannot be read has none; reading it tells why.
-    """
+    views: list[dict[str, FloatArray]]
+    audio_hash: str
+    fingerprint: Peaks
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """Where the store keeps it."""
+
+    views: list[dict[str, str]]
+    fingerprint: str
+
+    @property
+    def all(self) -> list[str]:
+        return [*(key for view in self.views for key in view.values()), self.fingerprint]
+
+
+def _keys(recipe: Recipe, utterances: Sequence[Utterance], jobs: int) -> dict[int, _Keys]:
+    """Return the keys of every row whose file can be read; reading another tells what is wrong."""
     hashes = file_hashes([utterance.file for utterance in utterances], jobs=jobs)
     changes = [augmentation.identity() for augmentation in recipe.augmentation]
+    whole = {feature.name: None for feature in recipe.features if feature.level == "frame"}
 
-    def named(utterance: Utterance, view: int | None) -> dict[str, str]:
+    def of(utterance: Utterance) -> _Keys:
         clip = hashes[utterance.file], utterance.start_s, utterance.end_s
-        return {
-            feature.name: item_key(
-                *clip,
-                feature,
-                augmentation=() if view is None else changes,
-                seed=() if view is None else _seed(view, utterance),
-                window=recipe.window.model_dump() if feature.level == "clip" else None,
-            )
-            for feature in recipe.features
-        }
 
-    return {
-        row: [named(utterance, view) for view in (None, *range(recipe.views))]
-        for row, utterance in enumerate(utterances)
-        if utterance.file in hashes
-    }
+        def named(changes: Sequence[Any], seed: Sequence[int]) -> dict[str, str]:
+            return {
+                feature.name: item_key(
+                    *clip,
+                    feature,
+                    augmentation=changes,
+                    seed=seed,
+                    window=whole.get(feature.name, recipe.window.model_dump()),
+                )
+                for feature in recipe.features
+            }
+
+        views = [named(changes, _seed(view, utterance)) for view in range(recipe.views)]
+        facts = f"{FINGERPRINT} {recipe.sampling_rate} {clip}"
+        return _Keys([named((), ()), *views], hashlib.sha256(facts.encode()).hexdigest())
+
+    return {row: of(u) for row, u in enumerate(utterances) if u.file in hashes}
 
 
 def _seed(view: int, utterance: Utterance) -> list[int]:
@@ -343,7 +370,7 @@ def _prepare_one(
     window: Window,
     augmentation: Sequence[Augmentation],
     n_views: int,
-) -> tuple[list[dict[str, FloatArray]], str]:
+) -> _Row:
     rate = features[0].sampling_rate
     try:
         signal = audio.read(
@@ -364,7 +391,7 @@ def _prepare_one(
         for augment in augmentation:
             changed = augment.apply(changed, rate, generator)
         views.append({feature.name: _extract(feature, window, changed) for feature in features})
-    return views, hashlib.sha256(signal.tobytes()).hexdigest()
+    return _Row(views, hashlib.sha256(signal.tobytes()).hexdigest(), fingerprint(signal, rate))
 
 
 def _extract(feature: Feature, window: Window, signal: FloatArray) -> FloatArray:

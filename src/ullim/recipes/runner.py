@@ -22,7 +22,7 @@ from joblib import Parallel, delayed
 
 from ullim.errors import RecipeError
 from ullim.evaluation.leakage import audit
-from ullim.evaluation.protocols import PROTOCOLS, Fold, speaker_keys
+from ullim.evaluation.protocols import Fold, ProtocolBase, parse_protocol, speaker_keys
 from ullim.features.cache import FeatureStore
 from ullim.recipes.data import Prepared, Table, corpus_folders, load_table, prepare
 from ullim.recipes.results import predictions_frame, summarise
@@ -100,7 +100,7 @@ def run(
     if table.notes:
         facts["notes"] = list(table.notes)
     work = [
-        _Job(seed, Fold(fold.name, fold.train, fold.test[table.tested[fold.test]]))
+        _Job(seed, fold.testing(table.tested))
         for seed in seeds
         for fold in scheme.folds(table.utterances, table.names, seed)
         if table.tested[fold.test].any()
@@ -133,11 +133,17 @@ def run(
     )
     _replace(out / "predictions.csv", predictions.to_csv(index=False))
     metrics = summarise(predictions, table) | {
-        "leakage": audit(table.utterances, prepared.audio_hashes, [job.fold for job in work])
+        "leakage": audit(
+            table.utterances,
+            prepared.audio_hashes,
+            [job.fold for job in work],
+            fingerprints=prepared.fingerprints,
+        )
     }
     _replace(out / "metrics.json", _json(metrics))
     _replace(out / "history.json", json.dumps(_history(out, work)) + "\n")
     details = facts | {
+        "text_independent": scheme.text_independent,
         "command": command,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds_this_time": round(time.monotonic() - started),
@@ -220,14 +226,9 @@ def _run_fold(
     )
 
 
-def _protocol(recipe: Recipe, name: str) -> Any:
-    if name not in PROTOCOLS:
-        raise RecipeError(
-            f"no protocol is called {name!r}; there are: {', '.join(PROTOCOLS)}",
-            code="unknown_protocol",
-        )
+def _protocol(recipe: Recipe, name: str) -> ProtocolBase:
     stated = {protocol.name: protocol for protocol in recipe.protocols}
-    return stated[name] if name in stated else PROTOCOLS[name]()  # type: ignore[call-arg]
+    return stated[name] if name in stated else parse_protocol(name)
 
 
 def _claim(out: Path, recipe: Recipe, facts: dict[str, Any]) -> None:

@@ -1,0 +1,191 @@
+"""Time and memory of what is done to a table before any audio is read, and of finding copies.
+
+A made table of a thousand speakers is written as a manifest where that corpus is known, else built
+in memory; then it is filtered, split under every protocol and audited by hash. ``--copies`` also
+looks for copies among as many made fingerprints, a few of which are planted.
+
+    python benchmarks/corpora.py [--rows 100000] [--copies]
+
+Peak is of the whole process, so it only grows; ``added`` is what the step added to it.
+"""
+
+from __future__ import annotations
+
+import os
+
+# ruff: noqa: E402 - the libraries read these variables when they load
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_variable] = "1"
+
+import argparse
+import hashlib
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from ullim import registry
+from ullim.evaluation.fingerprint import Peaks, find_copies
+from ullim.evaluation.leakage import audit, survey
+from ullim.evaluation.protocols import (
+    FixedFolds,
+    Fold,
+    LeaveOneCorpusOut,
+    LeaveOneSessionOut,
+    LeaveOneSpeakerOut,
+    ProtocolBase,
+    RandomSplit,
+    SpeakerKfold,
+    TextDisjoint,
+    write_folds,
+)
+from ullim.types import LABELS, Utterance, Vote
+
+SPEAKERS = 1_000
+SENTENCES = 5_000
+SPEAKERS_A_SESSION = 10
+PLANTED = 50
+
+Result = TypeVar("Result")
+
+
+class Steps:
+    """Prints a line for each step."""
+
+    def __init__(self) -> None:
+        self.seconds = self.busy = 0.0
+        print(f"{'step':44} {'seconds':>8} {'CPU s':>6} {'peak MB':>8} {'added':>6}")
+
+    def __call__(self, name: str, step: Callable[[], Result]) -> Result:
+        """Run a step and print what it took."""
+        before, start, began = peak_mb(), time.perf_counter(), time.process_time()
+        result = step()
+        took, busy = time.perf_counter() - start, time.process_time() - began
+        self.seconds += took
+        self.busy += busy
+        print(f"{name:44} {took:8.2f} {busy:6.2f} {peak_mb():8.0f} {peak_mb() - before:6.0f}",
+              flush=True)  # fmt: skip
+        return result
+
+
+def peak_mb() -> float:
+    """Return the most memory the process ever held."""
+    # Kilobytes on Linux, bytes on macOS.
+    unit = 1e6 if sys.platform == "darwin" else 1e3
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def made_rows(n: int) -> list[Utterance]:
+    """Return rows of two corpora: speakers, sessions of ten speakers, sentences, labels."""
+    generator = np.random.default_rng(0)
+    sentences = generator.integers(0, SENTENCES, n).tolist()
+    labels = generator.integers(0, 6, n).tolist()
+    rows = []
+    for number, (sentence, label) in enumerate(zip(sentences, labels, strict=True)):
+        speaker = number % SPEAKERS
+        rows.append(
+            Utterance(
+                id=f"{number:07}",
+                file=Path(f"{number:07}.wav"),
+                corpus="one" if speaker < SPEAKERS // 3 else "other",
+                speaker=f"{speaker:04}",
+                votes=(Vote("actor", LABELS[label]),),
+                session=f"{speaker // SPEAKERS_A_SESSION:03}",
+                gender="female" if speaker % 2 else "male",
+                text=f"Sentence number {sentence}.",
+            )
+        )
+    return rows
+
+
+def manifest_rows(rows: list[Utterance], folder: Path) -> Callable[[], list[Utterance]] | None:
+    """Write the rows as a manifest and return what loads it; None where there is no such corpus."""
+    if "manifest" not in registry.components("corpora"):
+        return None
+    lines = ["id,file,speaker,label,session,gender,text"]
+    lines += [
+        f"{u.id},{u.file},{u.speaker},{u.votes[0].label},{u.session},{u.gender},{u.text}"
+        for u in rows
+    ]
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return lambda: registry.component("corpora", "manifest")().load(folder)
+
+
+def made_fingerprints(n: int, peaks: int = 100) -> list[Peaks]:
+    """Return random constellations as dense as speech, the last of them copies of the first."""
+    generator = np.random.default_rng(1)
+    prints = []
+    for _ in range(n - PLANTED):
+        frames = np.sort(generator.integers(0, 220, peaks))
+        prints.append(np.stack([frames, generator.integers(0, 211, peaks)], axis=1, dtype=np.int32))
+    late = np.array([13, 0], dtype=np.int32)
+    return prints + [clip[generator.random(peaks) < 0.9] + late for clip in prints[:PLANTED]]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--copies", action="store_true", help="also look for copies")
+    arguments = parser.parse_args()
+    n: int = arguments.rows
+
+    print(f"{n} rows, {SPEAKERS} speakers; {peak_mb():.0f} MB before the first step")
+    step = Steps()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        rows = step("build the rows", lambda: made_rows(n))
+        load = manifest_rows(rows, folder)
+        if load is not None:
+            step("load them from a manifest", load)
+        kept = step(
+            "filter by label",
+            lambda: [u for u in rows if u.votes[0].label in {"neutral", "anger", "sadness"}],
+        )
+        assert 0 < len(kept) < n
+        labels = [u.votes[0].label for u in rows]
+        hashes = step(
+            "hash (of names, in place of files)",
+            lambda: [hashlib.sha256(u.id.encode()).hexdigest() for u in rows],
+        )
+        hashes[-1] = hashes[0]
+        protocols: list[ProtocolBase] = [
+            LeaveOneSpeakerOut(),
+            SpeakerKfold(),
+            LeaveOneSessionOut(),
+            LeaveOneCorpusOut(),
+            TextDisjoint(n_folds=5),
+            RandomSplit(),
+            RandomSplit(stratified=False),
+        ]
+        write_folds(folder / "folds.json", rows, SpeakerKfold().folds(rows, labels))
+        protocols.append(FixedFolds(file=folder / "folds.json"))
+        for protocol in protocols:
+
+            def split(protocol: ProtocolBase = protocol) -> list[Fold]:
+                return protocol.folds(rows, labels)
+
+            folds = step(f"split: {protocol.name}", split)
+
+            def look(folds: list[Fold] = folds) -> dict[str, object]:
+                return audit(rows, hashes, folds)
+
+            step(f"audit: {protocol.name}, {len(folds)} folds", look)
+        step("survey", lambda: survey(rows, None))
+    print(f"{'all of it':44} {step.seconds:8.2f} {step.busy:6.2f} {peak_mb():8.0f}")
+    if arguments.copies:
+        prints = step("make fingerprints", lambda: made_fingerprints(n))
+        found = step("find copies", lambda: find_copies(prints))
+        planted = {(row, n - PLANTED + row) for row in range(PLANTED)}
+        pairs = {(copy.first, copy.second) for copy in found}
+        print(f"{len(pairs & planted)} of {PLANTED} planted copies found, "
+              f"{len(pairs - planted)} others")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
