@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from layouts import BUILDERS
 from ullim.types import LABELS, NO_SPEECH, FloatArray
 
 SpeechMaker = Callable[..., FloatArray]
@@ -270,6 +271,7 @@ _BUILDERS: dict[str, Callable[[Path], None]] = {
     "hf_audio": _hf_audio,
     "audformat": _audformat,
 }
+_BUILDERS |= BUILDERS
 
 
 BundleMaker = Callable[..., Path]

@@ -19,10 +19,11 @@ from ullim.types import LABELS, NO_SPEECH, Utterance
 CORPORA = registry.components("corpora")
 EVERY_CORPUS = pytest.mark.parametrize("cls", CORPORA.values(), ids=CORPORA)
 
-
-# What a corpus' owner does not tell, and what his corpus does not have.
-WITHOUT_SPEAKERS = {"aihub_dialogue"}
-RATED = {"aihub_dialogue"}
+# What a corpus' owner does not tell, and what his corpus has or lacks that others do not.
+WITHOUT_SPEAKERS = {"aihub_dialogue", "mosei"}
+WITHOUT_COUNTS = {"mosei"}
+RATED = {"aihub_dialogue", "iemocap", "mosei"}
+CUT = {"mosei"}
 LICENCE_PER_CLIP = {"fsdkaggle2018"}
 SAME_LAYOUT = ({"esc10", "esc50"},)
 
@@ -65,7 +66,8 @@ class TestEveryCorpus:
 
     @EVERY_CORPUS
     def test_expected_counts_name_the_labels(self, cls):
-        assert set(cls.expected_counts) == (set() if cls.anyones else set(cls.labels))
+        expected = set() if cls.anyones or cls.name in WITHOUT_COUNTS else set(cls.labels)
+        assert set(cls.expected_counts) == expected
         assert all(count > 0 for count in cls.expected_counts.values())
         assert cls.expected_speakers is None or cls.expected_speakers >= 1
 
@@ -82,7 +84,8 @@ class TestEveryCorpus:
         assert set(offered) <= set(cls.labels)
         assert {u.votes[0].label for u in utterances} == set(offered)
         told = cls.name not in WITHOUT_SPEAKERS
-        assert not told or len({u.speaker for u in utterances}) >= 3
+        n_speakers = min(3, cls.expected_speakers or 3) if told else 1
+        assert len({u.speaker for u in utterances}) >= n_speakers
         for utterance in utterances:
             assert utterance.file.is_file()
             assert utterance.corpus == cls.name
@@ -92,7 +95,8 @@ class TestEveryCorpus:
             assert (utterance.licence == cls.licence) == (cls.name not in LICENCE_PER_CLIP)
             assert (len(utterance.votes) > 1) == (cls.name in RATED)
             assert cls.name in RATED or utterance.votes[0].rater in {ACTOR, OWNER}
-            assert utterance.start_s == 0.0
+            assert (utterance.end_s is not None) == (cls.name in CUT)
+            assert {vote.label for vote in utterance.votes} <= set(cls.labels)
 
     @EVERY_CORPUS
     def test_ids_do_not_depend_on_where_the_corpus_lies(self, cls, toy_corpus, tmp_path):
@@ -135,7 +139,8 @@ class TestEveryCorpus:
     def test_another_corpus_is_not_taken_for_this_one(self, cls, toy_corpus):
         for other in CORPORA:
             if other != cls.name and {other, cls.name} not in SAME_LAYOUT:
-                with pytest.raises(CorpusError, match="nothing under"):
+                # A reader of anybody's recordings may also say what is strange about them.
+                with pytest.raises(CorpusError, match=None if cls.anyones else "nothing under"):
                     cls().load(toy_corpus(other))
 
     @EVERY_CORPUS
@@ -146,7 +151,7 @@ class TestEveryCorpus:
         with contextlib.suppress(CorpusError):
             assert [u.id for u in cls().load(root)] == before
 
-    @pytest.mark.parametrize("name", ["ravdess", "emodb", "emotiontts_ko"])
+    @pytest.mark.parametrize("name", ["ravdess", "emodb", "emotiontts_ko", "savee", "tess", "nemo"])
     def test_two_copies_are_refused_by_name(self, name, toy_corpus):
         root = toy_corpus(name)
         first = registry.component("corpora", name)().load(root)[0]
@@ -283,7 +288,7 @@ class TestEsc10:
 
 
 def test_unknown_corpus_lists_those_there_are():
-    with pytest.raises(UllimError, match=r"no corpus is called 'iemocop'.*ravdess"):
+    with pytest.raises(UllimError, match=r"no corpus is called 'iemocop'.*iemocap.*ravdess"):
         registry.component("corpora", "iemocop")
 
 

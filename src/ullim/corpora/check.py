@@ -30,7 +30,7 @@ import numpy as np
 
 from ullim import audio
 from ullim.corpora import Corpus
-from ullim.corpora.stats import label_of
+from ullim.corpora.stats import UNKNOWN
 from ullim.errors import AudioError, MissingExtraError
 from ullim.types import Utterance
 
@@ -146,7 +146,8 @@ def check(
                 message = f"{name} is the same recording as {twin}"
                 problems.append(_problem("duplicate", name, message))
             problems.extend(_blemishes(name, found))
-    counts = Counter(label_of(utterance) for utterance in utterances)
+    # What is published counts the actor's or the owner's label, not the majority of raters.
+    counts = Counter(u.votes[0].label if u.votes else UNKNOWN for u in utterances)
     # A reader of anybody's folder, a manifest, expects nothing.
     expected = {label: n for label, n in corpus.expected_counts.items() if n}
     speakers = len({utterance.speaker for utterance in utterances} - {None})
