@@ -11,12 +11,14 @@ import numpy.typing as npt
 
 from ullim.types import FloatArray
 
-# The transform of a block stays under 128 KiB, from where on malloc asks the system for fresh
-# pages each time and a frame takes up to three times as long.
-_SAMPLES_PER_BLOCK = 3 << 13
+# NumPy's float32 FFT takes three times as long for each frame when it is given much more than this.
+_SAMPLES_PER_BLOCK = 3 << 14
 
-# Rows in one matrix product: so few that OpenBLAS does not split it over threads.
-_ROWS_PER_PRODUCT = 8
+_ROWS_MULTIPLE = 8
+
+# Multiplications in one matrix product: so few that OpenBLAS does not split it over threads, which
+# gains nothing at this size and stalls when other processes keep the cores busy.
+_MULTIPLICATIONS_PER_PRODUCT = 1 << 18
 
 # What is left of a constant after its mean is taken off is rounding; so much of the peak is taken
 # for it.
@@ -62,7 +64,7 @@ def fft_length(n_samples: int) -> int:
 
 def rows_per_block(n_fft: int) -> int:
     """Return how many frames to transform at once."""
-    return max(1, _SAMPLES_PER_BLOCK // n_fft // _ROWS_PER_PRODUCT) * _ROWS_PER_PRODUCT
+    return max(1, _SAMPLES_PER_BLOCK // n_fft // _ROWS_MULTIPLE) * _ROWS_MULTIPLE
 
 
 @lru_cache(maxsize=16)
@@ -106,11 +108,13 @@ def power_blocks(
         yield slice(first, last), rows
 
 
-def product(rows: FloatArray, matrix: FloatArray) -> FloatArray:
+def product(rows: FloatArray, matrix: FloatArray, out: FloatArray | None = None) -> FloatArray:
     """Return ``rows @ matrix`` in pieces that stay on one thread."""
-    out = np.empty((len(rows), matrix.shape[1]), dtype=np.float32)
-    for first in range(0, len(rows), _ROWS_PER_PRODUCT):
-        piece = slice(first, first + _ROWS_PER_PRODUCT)
+    if out is None:
+        out = np.empty((len(rows), matrix.shape[1]), dtype=np.float32)
+    step = max(1, _MULTIPLICATIONS_PER_PRODUCT // matrix.size)
+    for first in range(0, len(rows), step):
+        piece = slice(first, first + step)
         np.matmul(rows[piece], matrix, out=out[piece])
     return out
 
