@@ -96,9 +96,11 @@ def describe(signal: FloatArray, pitch: PitchParameters, active_db: float) -> De
         low[rows] = spectrum[:, :n_low]
     track = follow(correlation, power, lags, pitch)
 
-    padded = np.pad(power, 2)
-    smooth = np.lib.stride_tricks.sliding_window_view(padded, 5).mean(axis=1)
-    active = smooth > smooth.max() * 10 ** (-active_db / 10)
+    # The loudest part is 50 ms long, so that a click does not make speech inactive.
+    running = np.concatenate([[0.0], np.cumsum(power, dtype=np.float64)])
+    width = min(5, n)
+    loudest = (running[width:] - running[:-width]).max() / width
+    active = power >= min(loudest * 10 ** (-active_db / 10), power.max())
     first, last = np.flatnonzero(active)[[0, -1]]
     kept = slice(first, last + 1)
     active, power, f0_hz = active[kept], power[kept], track.f0_hz[kept]

@@ -31,10 +31,9 @@ _QUANTILES = {"p5": 0.05, "p20": 0.2, "p50": 0.5, "p80": 0.8, "p95": 0.95}
 
 # What is computed of the spectral columns, by the frames it is computed over.
 _SPECTRAL_STATISTICS: dict[str, tuple[str, ...]] = {
-    "active": ("mean", "std", "p5", "p50", "p95", "skew", "slope"),
+    "active": ("mean", "std", "skew", "slope"),
     "active_delta": ("std", "abs", "p5", "p95"),
-    "voiced": ("mean", "std", "skew", "slope"),
-    "voiced_delta": ("std",),
+    "voiced": ("mean", "std", "slope"),
     "unvoiced": ("mean", "std"),
 }
 _VOICE_STATISTICS = ("mean", "std", "p5", "p20", "p50", "p80", "p95", "skew", "slope")

@@ -35,7 +35,8 @@ class Lld32(Feature):
     Frames of 25 ms every 10 ms, not padded: frame ``t`` covers the 25 ms from ``t`` hops on. All
     are averaged over three frames; the differences are regressions over two frames on either side.
     ``names`` says what each column is. F0 is in Hz, 0 where unvoiced, and half way between them
-    beside an unvoiced frame. Silence gives zeros.
+    beside an unvoiced frame. Silence gives zeros, but for the crossings: as in the reference, a
+    sample that is zero between others that are counts as one.
 
     >>> Lld32().extract(np.zeros(16_000, np.float32)).shape
     (98, 32)
