@@ -18,7 +18,7 @@ from ullim.features._descriptors import (
     Descriptors,
     describe,
 )
-from ullim.features._frames import levelled
+from ullim.features._frames import delta, levelled
 from ullim.features.pitch import Pitch
 from ullim.types import FloatArray
 
@@ -186,15 +186,8 @@ def _median(values: FloatArray) -> float:
     return float(np.sort(values)[len(values) // 2])
 
 
-def _delta(values: FloatArray) -> FloatArray:
-    """Return the regression over two frames on either side, as HTK computes it."""
-    padded = np.pad(values, ((2, 2), (0, 0)), mode="edge")
-    wide, narrow = padded[4:] - padded[:-4], padded[3:-1] - padded[1:-3]
-    return np.float32(0.2) * wide + np.float32(0.1) * narrow
-
-
 def _spectral_statistics(found: Descriptors) -> FloatArray:
-    delta = _delta(found.spectral)
+    moving = delta(found.spectral)
     unvoiced = found.active & ~found.voiced
     some = {
         "active": found.active,
@@ -203,7 +196,7 @@ def _spectral_statistics(found: Descriptors) -> FloatArray:
     }
     parts = []
     for frames, statistics in _SPECTRAL_STATISTICS.items():
-        values = delta if frames.endswith("_delta") else found.spectral
+        values = moving if frames.endswith("_delta") else found.spectral
         parts.append(_statistics(values[some[frames.removesuffix("_delta")]], statistics))
     return np.concatenate(parts)
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ullim.features import Feature
-from ullim.features._frames import product, rows_per_block
+from ullim.features._frames import delta, product, rows_per_block
 from ullim.types import FloatArray
 
 _FRAME_S = 0.025
@@ -84,7 +84,7 @@ class Lld32(Feature):
 
         values = np.empty((n, len(_NAMES)), dtype=np.float32)
         f0_hz = np.zeros(n, dtype=np.float32)
-        step = rows_per_block(setup.n_fft)
+        step = rows_per_block(n, setup.n_fft)
         padded = np.zeros((step, setup.n_fft), dtype=np.float32)
         for first in range(0, n, step):
             rows = slice(first, min(first + step, n))
@@ -107,12 +107,9 @@ class Lld32(Feature):
         values[:, 13] = _crossings(signal, length, hop, n)
         values[:, 15] = _steadied(f0_hz)
 
-        padded = np.pad(values, ((1, 1), (0, 0)), mode="edge")
-        smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / np.float32(3.0)
-        padded = np.pad(smooth, ((2, 2), (0, 0)), mode="edge")
-        wide, narrow = padded[4:] - padded[:-4], padded[3:-1] - padded[1:-3]
-        delta = np.float32(0.2) * wide + np.float32(0.1) * narrow
-        return np.concatenate([smooth, delta], axis=1)
+        padded = np.concatenate([values[:1], values, values[-1:]])
+        smooth = (padded[:-2] + padded[1:-1] + padded[2:]) * np.float32(1 / 3)
+        return np.concatenate([smooth, delta(smooth)], axis=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
