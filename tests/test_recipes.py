@@ -170,7 +170,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
         "bored.*boredom",
     ),
     "no corpora": (changed(task__corpora=[]), "task.corpora", "at least 1"),
-    "unknown feature": (changed(feature__name="logmell"), "feature", "'logmel', 'mfcc'"),
+    "unknown feature": (changed(feature__name="logmell"), "feature", "'logmel', .*'mfcc'"),
     "unknown augmentation": (changed(augmentation=[{"name": "echo"}]), "augmentation.0", "noise"),
     "unknown protocol": (changed(protocols=[{"name": "x"}]), "protocols.0", "speaker-kfold"),
     "no protocol": (changed(protocols=[]), "protocols", "at least 1"),
