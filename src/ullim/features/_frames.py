@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -11,12 +12,12 @@ import numpy.typing as npt
 
 from ullim.types import FloatArray
 
-# The transform of a block stays under 128 KiB, from where on malloc asks the system for fresh
-# pages each time and a frame takes up to three times as long.
-_SAMPLES_PER_BLOCK = 3 << 13
+# NumPy's float32 FFT takes three times as long for each frame when it is given more than this.
+_SAMPLES_PER_BLOCK = 1 << 16
 
-# Rows in one matrix product: so few that OpenBLAS does not split it over threads.
-_ROWS_PER_PRODUCT = 8
+# Multiplications in one matrix product: so few that OpenBLAS does not split it over threads, which
+# gains nothing at this size and stalls when other processes keep the cores busy.
+_MULTIPLICATIONS_PER_PRODUCT = 1 << 18
 
 # What is left of a constant after its mean is taken off is rounding; so much of the peak is taken
 # for it.
@@ -60,9 +61,14 @@ def fft_length(n_samples: int) -> int:
     return next(n for n in (power * s // 16 for s in (10, 12, 15, 16)) if n >= n_samples)
 
 
-def rows_per_block(n_fft: int) -> int:
-    """Return how many frames to transform at once."""
-    return max(1, _SAMPLES_PER_BLOCK // n_fft // _ROWS_PER_PRODUCT) * _ROWS_PER_PRODUCT
+def rows_per_block(n_rows: int, n_fft: int) -> int:
+    """Return how many frames to transform at once, so that blocks are even.
+
+    >>> rows_per_block(298, 512)
+    100
+    """
+    blocks = math.ceil(n_rows * n_fft / _SAMPLES_PER_BLOCK)
+    return math.ceil(n_rows / blocks)
 
 
 @lru_cache(maxsize=16)
@@ -93,7 +99,7 @@ def power_blocks(
     kept = min(len(signal), len(padded) - start)
     padded[start : start + kept] = signal[:kept]
     frames = np.lib.stride_tricks.sliding_window_view(padded, length)[::hop_length]
-    step = rows_per_block(n_fft)
+    step = rows_per_block(n, n_fft)
     buffer = np.zeros((step, n_fft), dtype=np.float32)
     power = np.empty((step, n_fft // 2 + 1), dtype=np.float32)
     for first in range(0, n, step):
@@ -106,11 +112,13 @@ def power_blocks(
         yield slice(first, last), rows
 
 
-def product(rows: FloatArray, matrix: FloatArray) -> FloatArray:
+def product(rows: FloatArray, matrix: FloatArray, out: FloatArray | None = None) -> FloatArray:
     """Return ``rows @ matrix`` in pieces that stay on one thread."""
-    out = np.empty((len(rows), matrix.shape[1]), dtype=np.float32)
-    for first in range(0, len(rows), _ROWS_PER_PRODUCT):
-        piece = slice(first, first + _ROWS_PER_PRODUCT)
+    if out is None:
+        out = np.empty((len(rows), matrix.shape[1]), dtype=np.float32)
+    step = max(1, _MULTIPLICATIONS_PER_PRODUCT // matrix.size)
+    for first in range(0, len(rows), step):
+        piece = slice(first, first + step)
         np.matmul(rows[piece], matrix, out=out[piece])
     return out
 
@@ -119,3 +127,18 @@ def decibels(power: npt.NDArray[np.floating[Any]], floor: float) -> FloatArray:
     """Return ten times the common logarithm, cut off below at ``floor``; float32."""
     kept = np.maximum(power, floor).astype(np.float32, copy=False)
     return np.asarray(np.float32(10.0) * np.log10(kept))
+
+
+def delta(values: FloatArray) -> FloatArray:
+    """Return each column's regression over two frames on either side, as HTK computes it.
+
+    Args:
+        values: Shape (frames, columns); the first and the last frame are repeated at the ends.
+    """
+    first, last = values[:1], values[-1:]
+    padded = np.concatenate([first, first, values, last, last])
+    wide, narrow = padded[4:] - padded[:-4], padded[3:-1] - padded[1:-3]
+    wide *= np.float32(0.2)
+    narrow *= np.float32(0.1)
+    wide += narrow
+    return np.asarray(wide)

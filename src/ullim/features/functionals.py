@@ -18,7 +18,7 @@ from ullim.features._descriptors import (
     Descriptors,
     describe,
 )
-from ullim.features._frames import levelled
+from ullim.features._frames import delta, levelled
 from ullim.features.pitch import Pitch
 from ullim.types import FloatArray
 
@@ -75,7 +75,7 @@ class Functionals(Feature):
     movement, jitter and shimmer between frames, rhythm, and modulation energies. ``names`` says
     what each column is.
 
-    Active frames lie within ``active_db`` of the loudest part, and nothing outside the first and
+    Active frames, smoothed over five, lie within ``active_db`` of the loudest part, and nothing outside the first and
     the last of them counts, so that silence at the ends changes nothing; everything is relative to
     the clip's level, so that gain changes nothing. Silence and constants give zeros; statistics of
     voiced frames are those of active frames where fewer than five are voiced, and zero for F0.
@@ -187,15 +187,8 @@ def _median(values: FloatArray) -> float:
     return float(np.sort(values)[len(values) // 2])
 
 
-def _delta(values: FloatArray) -> FloatArray:
-    """Return the regression over two frames on either side, as HTK computes it."""
-    padded = np.pad(values, ((2, 2), (0, 0)), mode="edge")
-    wide, narrow = padded[4:] - padded[:-4], padded[3:-1] - padded[1:-3]
-    return np.float32(0.2) * wide + np.float32(0.1) * narrow
-
-
 def _spectral_statistics(found: Descriptors) -> FloatArray:
-    delta = _delta(found.spectral)
+    moving = delta(found.spectral)
     unvoiced = found.active & ~found.voiced
     some = {
         "active": found.active,
@@ -204,7 +197,7 @@ def _spectral_statistics(found: Descriptors) -> FloatArray:
     }
     parts = []
     for frames, statistics in _SPECTRAL_STATISTICS.items():
-        values = delta if frames.endswith("_delta") else found.spectral
+        values = moving if frames.endswith("_delta") else found.spectral
         parts.append(_statistics(values[some[frames.removesuffix("_delta")]], statistics))
     return np.concatenate(parts)
 

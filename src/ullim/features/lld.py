@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ullim.features import Feature
-from ullim.features._frames import product, rows_per_block
+from ullim.features._frames import delta, product, rows_per_block
 from ullim.types import FloatArray
 
 _FRAME_S = 0.025
@@ -35,7 +35,8 @@ class Lld32(Feature):
     Frames of 25 ms every 10 ms, not padded: frame ``t`` covers the 25 ms from ``t`` hops on. All
     are averaged over three frames; the differences are regressions over two frames on either side.
     ``names`` says what each column is. F0 is in Hz, 0 where unvoiced, and half way between them
-    beside an unvoiced frame. Silence gives zeros.
+    beside an unvoiced frame. Silence gives zeros, but for the crossings: as in the reference, a
+    sample that is zero between others that are counts as one.
 
     >>> Lld32().extract(np.zeros(16_000, np.float32)).shape
     (98, 32)
@@ -82,8 +83,8 @@ class Lld32(Feature):
         firsts = signal[: (n - 1) * hop + 1 : hop] * (np.float32(1 - _EMPHASIS) * setup.window[0])
 
         values = np.empty((n, len(_NAMES)), dtype=np.float32)
-        f0_hz = np.empty(n, dtype=np.float32)
-        step = rows_per_block(setup.n_fft)
+        f0_hz = np.zeros(n, dtype=np.float32)
+        step = rows_per_block(n, setup.n_fft)
         padded = np.zeros((step, setup.n_fft), dtype=np.float32)
         for first in range(0, n, step):
             rows = slice(first, min(first + step, n))
@@ -91,23 +92,24 @@ class Lld32(Feature):
             windowed = block[:, :length]
             np.multiply(frames[rows], setup.window, out=windowed)
             windowed[:, 0] = firsts[rows]
-            spectrum = np.fft.rfft(block, axis=-1)
-            power = np.square(spectrum.real)
-            power += np.square(spectrum.imag)
             values[rows, 0] = np.einsum("ij,ij->i", windowed, windowed)
-            mel = product(np.sqrt(power), setup.mel)
+            spectrum = np.fft.rfft(block, axis=-1)
+            even, odd = _power(spectrum[:, 0::2]), _power(spectrum[:, 1::2])
+            mel = product(np.sqrt(even), setup.mel_even) + product(np.sqrt(odd), setup.mel_odd)
             values[rows, 1:13] = np.log(np.maximum(mel, np.float32(1.0))) @ setup.cosines
-            values[rows, 14], f0_hz[rows] = _voice(power, setup)
+            voicing = _voicing(_lagged(even, odd, setup), setup.shortest)
+            values[rows, 14] = voicing
+            voiced = np.flatnonzero(voicing >= _VOICED)
+            if voiced.size:
+                cepstrum = _lagged(np.log1p(even[voiced]), np.log1p(odd[voiced]), setup)
+                f0_hz[first + voiced] = _f0_hz(cepstrum, setup)
         np.sqrt(values[:, 0] / np.float32(length), out=values[:, 0])
         values[:, 13] = _crossings(signal, length, hop, n)
-        values[:, 15] = _steadied(np.where(values[:, 14] >= _VOICED, f0_hz, 0.0).tolist())
+        values[:, 15] = _steadied(f0_hz)
 
-        padded = np.pad(values, ((1, 1), (0, 0)), mode="edge")
-        smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / np.float32(3.0)
-        padded = np.pad(smooth, ((2, 2), (0, 0)), mode="edge")
-        wide, narrow = padded[4:] - padded[:-4], padded[3:-1] - padded[1:-3]
-        delta = np.float32(0.2) * wide + np.float32(0.1) * narrow
-        return np.concatenate([smooth, delta], axis=1)
+        padded = np.concatenate([values[:1], values, values[-1:]])
+        smooth = (padded[:-2] + padded[1:-1] + padded[2:]) * np.float32(1 / 3)
+        return np.concatenate([smooth, delta(smooth)], axis=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +119,8 @@ class _Setup:
     Attributes:
         window: Hamming's, shape (samples,).
         n_fft: Power of two that holds the window.
-        mel: Magnitude to mel bands, shape (bins, bands).
+        mel_even: Magnitude in the even bins to mel bands, shape (bins, bands).
+        mel_odd: The same for odd bins.
         cosines: Log mel bands to liftered cepstral coefficients, shape (bands, coefficients).
         even: Even bins of a power spectrum to the autocorrelation up to a quarter of ``n_fft``.
         odd: The same for odd bins.
@@ -127,7 +130,8 @@ class _Setup:
 
     window: FloatArray
     n_fft: int
-    mel: FloatArray
+    mel_even: FloatArray
+    mel_odd: FloatArray
     cosines: FloatArray
     even: FloatArray
     odd: FloatArray
@@ -159,7 +163,8 @@ def _setup(sampling_rate: int) -> _Setup:
     return _Setup(
         window=window.astype(np.float32),
         n_fft=n_fft,
-        mel=filters.astype(np.float32),
+        mel_even=filters[0::2].astype(np.float32),
+        mel_odd=filters[1::2].astype(np.float32),
         cosines=(np.sqrt(2.0 / _N_MELS) * cosines * lifter).astype(np.float32),
         even=transform[0::2].astype(np.float32),
         odd=transform[1::2].astype(np.float32),
@@ -169,36 +174,54 @@ def _setup(sampling_rate: int) -> _Setup:
     )
 
 
-def _voice(power: FloatArray, setup: _Setup) -> tuple[FloatArray, FloatArray]:
-    """Return the probability of voicing and F0 in Hz, 0 where no peak stands out."""
-    n_rows, n_lags = len(power), setup.n_fft // 2
-    # The autocorrelation, and the same of the logarithm, at once. A cosine is even about a quarter
-    # of the period on even bins and odd on odd ones, so that half the lags give all.
-    both = np.concatenate([power, np.log1p(power)])
-    even = product(np.ascontiguousarray(both[:, 0::2]), setup.even)
-    odd = product(np.ascontiguousarray(both[:, 1::2]), setup.odd)
-    lagged = np.empty((2 * n_rows, n_lags), dtype=np.float32)
-    half = n_lags // 2
-    np.add(even, odd, out=lagged[:, : half + 1])
-    np.subtract(even[:, half - 1 : 0 : -1], odd[:, half - 1 : 0 : -1], out=lagged[:, half + 1 :])
-    correlation, cepstrum = np.abs(lagged[:n_rows], out=lagged[:n_rows]), lagged[n_rows:]
+def _power(spectrum: npt.NDArray[np.complexfloating[Any]]) -> FloatArray:
+    power = np.square(spectrum.real)
+    power += np.square(spectrum.imag)
+    return np.asarray(power)
 
-    shortest = setup.shortest
+
+def _lagged(even: FloatArray, odd: FloatArray, setup: _Setup) -> FloatArray:
+    """Return the inverse transform of real, even spectra, shape (frames, n_fft // 2).
+
+    A cosine is even about a quarter of the period on even bins and odd on odd ones, so that half
+    the lags give all.
+    """
+    half = setup.n_fft // 4
+    lagged = np.empty((len(even), 2 * half), dtype=np.float32)
+    from_even, from_odd = product(even, setup.even), product(odd, setup.odd)
+    np.add(from_even, from_odd, out=lagged[:, : half + 1])
+    back = slice(half - 1, 0, -1)
+    np.subtract(from_even[:, back], from_odd[:, back], out=lagged[:, half + 1 :])
+    return lagged
+
+
+def _voicing(correlation: FloatArray, shortest: int) -> FloatArray:
+    """Return the highest rising value from the shortest lag on, over that of no lag."""
+    np.abs(correlation, out=correlation)
     candidates = correlation[:, shortest:]
     rising = candidates > correlation[:, shortest - 1 : -1]
     highest = np.maximum((candidates * rising).max(axis=1), correlation[:, -1])
     energy = correlation[:, 0]
-    voicing = np.divide(highest, energy, out=np.zeros_like(energy), where=energy > 0)
+    voicing = np.zeros_like(energy)
+    np.divide(highest, energy, out=voicing, where=energy > 0)
+    return voicing
 
-    # The first peak over 0.6 of what the highest value and the mean magnitude sum up to.
-    threshold = cepstrum[:, shortest + 1 :].max(axis=1) + np.abs(cepstrum).mean(axis=1)
-    inner = cepstrum[:, shortest + 2 : -1]
-    peak = inner > np.float32(0.6) * threshold[:, None]
-    peak &= inner > cepstrum[:, shortest + 1 : -2]
-    peak &= inner > cepstrum[:, shortest + 3 :]
+
+def _f0_hz(cepstrum: FloatArray, setup: _Setup) -> npt.NDArray[np.float64]:
+    """Return F0, 0 where no peak stands out.
+
+    The peak is the first over 0.6 of what the highest value and the mean magnitude sum up to.
+    """
+    shortest = setup.shortest + 1
+    magnitude = np.abs(cepstrum).sum(axis=1) / np.float32(cepstrum.shape[1])
+    threshold = np.float32(0.6) * (cepstrum[:, shortest:].max(axis=1) + magnitude)
+    inner = cepstrum[:, shortest + 1 : -1]
+    peak = inner > threshold[:, None]
+    peak &= inner > cepstrum[:, shortest:-2]
+    peak &= inner > cepstrum[:, shortest + 2 :]
     first = peak.argmax(axis=1)
-    f0_hz = setup.sampling_rate / (first + (shortest + 2))
-    return voicing, np.where(peak[np.arange(n_rows), first], f0_hz, 0.0).astype(np.float32)
+    f0_hz = setup.sampling_rate / (first + (shortest + 1))
+    return np.where(peak[np.arange(len(peak)), first], f0_hz, 0.0)
 
 
 def _crossings(signal: FloatArray, length: int, hop: int, n: int) -> npt.NDArray[np.float64]:
@@ -214,16 +237,26 @@ def _crossings(signal: FloatArray, length: int, hop: int, n: int) -> npt.NDArray
     return (counted[starts + length - 2] - counted[starts]) / length
 
 
-def _steadied(f0_hz: list[float]) -> list[float]:
+def _steadied(f0_hz: FloatArray) -> FloatArray:
     """Follow F0 as the reference does: one frame late, drawn towards a running mean.
 
     A value more than two fifths off the running mean gives way to it; a voiced stretch's first
     value, where it is above the second, is lowered by 15 %; two voiced values are averaged.
     """
-    followed = []
+    followed = np.zeros_like(f0_hz)
+    voiced = f0_hz > 0
+    # Two frames into silence the follower is at rest, and stays so until the next voice.
+    awake = voiced.copy()
+    awake[1:] |= voiced[:-1]
+    awake[2:] |= voiced[:-2]
+    rows = np.flatnonzero(awake)
+    values = []
     earlier = previous = mean = 0.0
-    onset = 0
-    for found in f0_hz:
+    onset = last = 0
+    for row, found in zip(rows.tolist(), f0_hz[rows].tolist(), strict=True):
+        if row > last + 1:
+            earlier = previous = 0.0
+        last = row
         value = found
         if previous == 0.0:
             onset = 1 if value > 0 else 0
@@ -231,9 +264,9 @@ def _steadied(f0_hz: list[float]) -> list[float]:
             onset = 0
         elif onset == 0:
             onset = -1
-        else:
+        elif onset == 1:
             # A single voiced frame between unvoiced ones is dropped.
-            previous = 0.0 if onset == 1 else previous
+            previous = 0.0
         if value > 0:
             weight = 0.3
             mean = mean or value
@@ -242,6 +275,7 @@ def _steadied(f0_hz: list[float]) -> list[float]:
             if onset and previous > value:
                 previous *= 0.85
             mean += weight * (found - mean)
-        followed.append(0.5 * (earlier + previous) if earlier and previous else previous)
+        values.append(0.5 * (earlier + previous) if earlier and previous else previous)
         earlier, previous = previous, value
+    followed[rows] = values
     return followed

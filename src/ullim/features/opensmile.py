@@ -47,6 +47,7 @@ class OpenSmile(Feature):
 
     version = "v1"
     level = "clip"
+    library = "opensmile"
 
     name: Literal["opensmile"] = "opensmile"
     set: Set = "egemaps-v02"

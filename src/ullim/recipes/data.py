@@ -297,8 +297,10 @@ def prepare(
                 for view, named in zip(result.views, keys[row].views, strict=True):
                     for name, key in named.items():
                         writer.add(Item(key, view[name], titles[name], result.audio_hash))
-                peaks = np.ascontiguousarray(result.fingerprint, dtype=np.float32)
-                writer.add(Item(keys[row].fingerprint, peaks, FINGERPRINT, result.audio_hash))
+                constellation = np.ascontiguousarray(result.fingerprint, dtype=np.float32)
+                writer.add(
+                    Item(keys[row].fingerprint, constellation, FINGERPRINT, result.audio_hash)
+                )
             progress(len(rows), len(utterances))
     ordered = [rows[row] for row in range(len(utterances))]
     return Prepared(
