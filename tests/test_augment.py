@@ -14,7 +14,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ullim import registry
-from ullim.augment.waveform import Gain, Noise, Speed
+from ullim.augment.codec import Codec, transcode
+from ullim.augment.equalization import equalise, quantiles
+from ullim.augment.pitch import PitchShift, Tempo, stretch
+from ullim.augment.room import Room, impulse_response
+from ullim.augment.waveform import Clipping, Gain, Noise, Speed
+from ullim.errors import FeatureError
 from ullim.types import FloatArray
 
 RATE = 16_000
@@ -135,8 +140,14 @@ class TestEveryAugmentation:
         (Speed, {"min_factor": 1.2}, {"max_factor": 1.1}),
         (Noise, {"min_snr_db": 20.0}, {"max_snr_db": 10.0}),
         (Gain, {"min_gain_db": 3.0}, {"max_gain_db": -3.0}),
+        (Clipping, {"min_drive_db": 12.0}, {"max_drive_db": 3.0}),
+        (Tempo, {"min_factor": 1.2}, {"max_factor": 1.1}),
+        (PitchShift, {"min_semitones": 2.0}, {"max_semitones": -2.0}),
+        (Room, {"min_rt60_s": 0.7}, {"max_rt60_s": 0.3}),
+        (Room, {"min_direct_db": 9.0}, {"max_direct_db": 1.0}),
+        (Codec, {"min_compression": 0.9}, {"max_compression": 0.1}),
     ],
-    ids=["speed", "noise", "gain"],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
 def test_ranges_that_run_backwards_are_refused(cls, low, high):
     (lower,), (upper,) = low.values(), high.values()
@@ -222,3 +233,157 @@ class TestGain:
         result = Gain(min_gain_db=20, max_gain_db=20).apply(tone(level=0.5), RATE, seeded(0))
         assert np.abs(result).max() == 1.0
         assert (np.abs(result) == 1.0).mean() > 0.5
+
+
+class TestClipping:
+    @pytest.mark.parametrize("drive_db", [0.0, 6.0, 20.0])
+    def test_the_loudest_sample_falls_by_the_drive(self, drive_db):
+        result = Clipping(min_drive_db=drive_db, max_drive_db=drive_db).apply(
+            tone(level=0.5), RATE, seeded(0)
+        )
+        assert np.abs(result).max() == pytest.approx(0.5 * 10 ** (-drive_db / 20), rel=1e-3)
+        quiet = np.abs(tone(level=0.5)) < np.abs(result).max()
+        np.testing.assert_array_equal(result[quiet], tone(level=0.5)[quiet])
+
+
+class TestTempo:
+    @pytest.mark.parametrize("factor", [0.5, 0.8, 0.9, 1.1, 1.2, 2.0])
+    @pytest.mark.parametrize("f_hz", [150.0, 1000.0])
+    def test_length_follows_the_factor_and_pitch_stays(self, factor, f_hz):
+        tempo = Tempo(min_factor=factor, max_factor=factor)
+        result = tempo.apply(tone(f_hz), RATE, seeded(0))
+        assert result.size == round(RATE / factor)
+        assert peak_hz(result) == pytest.approx(f_hz, rel=3e-3)
+        middle = result[1600:-1600]
+        assert rms(middle) == pytest.approx(rms(tone(f_hz)), rel=0.05)
+
+    def test_factor_one_gives_the_signal_back(self, make_speech):
+        signal = make_speech(0.7)
+        np.testing.assert_allclose(stretch(signal, RATE, 1.0), signal, atol=1e-6)
+
+    def test_events_keep_their_order_and_spacing(self):
+        signal = np.zeros(2 * RATE, np.float32)
+        for at in (0.5, 1.0, 1.5):
+            start = round(at * RATE)
+            signal[start : start + 1600] = tone(n=1600)
+        level = np.abs(stretch(signal, RATE, 1.25)) > 0.05
+        heard = np.flatnonzero(level) / RATE
+        for at in (0.5, 1.0, 1.5):
+            assert np.abs(heard - at / 1.25).min() < 0.02
+        assert not level[round(0.55 * RATE) : round(0.75 * RATE)].any()
+
+
+class TestPitchShift:
+    @pytest.mark.parametrize("semitones", [-4.0, -1.0, 1.0, 4.0])
+    def test_pitch_follows_and_length_stays(self, semitones):
+        shift = PitchShift(min_semitones=semitones, max_semitones=semitones)
+        result = shift.apply(tone(400.0), RATE, seeded(0))
+        assert result.size == RATE
+        assert peak_hz(result) == pytest.approx(400.0 * 2 ** (semitones / 12), rel=4e-3)
+
+
+class TestRoom:
+    @pytest.mark.parametrize("rt60_s", [0.2, 0.5, 1.5])
+    def test_the_response_falls_by_60_db_in_the_time_asked_for(self, rt60_s):
+        response = impulse_response(rt60_s, -30.0, RATE, seeded(1))[1:]
+        # Schroeder's backward integration; the slope between -5 and -25 dB.
+        left = np.cumsum(np.square(response[::-1], dtype=np.float64))[::-1]
+        level_db = 10 * np.log10(left / left[0])
+        first, last = np.searchsorted(-level_db, [5.0, 25.0])
+        measured_s = 60.0 / 20.0 * (last - first) / RATE
+        assert measured_s == pytest.approx(rt60_s, rel=0.1)
+
+    @pytest.mark.parametrize("direct_db", [-6.0, 0.0, 10.0])
+    def test_the_direct_sound_stands_out_as_asked_for(self, direct_db):
+        response = impulse_response(0.4, direct_db, RATE, seeded(1))
+        rest = np.square(response[1:], dtype=np.float64).sum()
+        assert 10 * np.log10(response[0] ** 2 / rest) == pytest.approx(direct_db, abs=0.01)
+
+    def test_it_is_a_convolution_that_keeps_level_and_place(self, make_speech):
+        signal = make_speech(0.5)
+        room = Room(min_rt60_s=0.3, max_rt60_s=0.3, min_direct_db=60.0, max_direct_db=60.0)
+        np.testing.assert_allclose(room.apply(signal, RATE, seeded(0)), signal, atol=2e-3)
+        wet = Room().apply(signal, RATE, seeded(0))
+        assert rms(wet) == pytest.approx(rms(signal), rel=1e-4)
+        generator = seeded(0)
+        generator.random()
+        rt60_s, direct_db = generator.uniform(0.2, 0.8), generator.uniform(-3.0, 12.0)
+        response = impulse_response(rt60_s, direct_db, RATE, generator)
+        expected = np.convolve(signal, response)[: signal.size]
+        np.testing.assert_allclose(wet / wet.max(), expected / expected.max(), atol=1e-4)
+
+
+class TestCodec:
+    @pytest.mark.parametrize("kind", ["mp3", "vorbis", "opus", "gsm", "mu-law"])
+    @pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
+    def test_the_voice_comes_through_in_time(self, kind, rate, make_speech):
+        signal = make_speech(1.0, rate, f0_hz=350.0)
+        codec = Codec(kinds=(kind,))
+        result = codec.apply(signal, rate, seeded(3))
+        assert result.size == signal.size
+        lags = np.correlate(result[2000:-2000], signal[1900:-1900], "valid")
+        assert abs(int(lags[::-1].argmax()) - 100) <= rate // 1000
+        assert 0.3 < rms(result) / rms(signal) < 1.5
+        assert not np.array_equal(result, signal)
+
+    @pytest.mark.parametrize("kind", ["gsm", "mu-law"])
+    @pytest.mark.parametrize(("f_hz", "heard"), [(60.0, False), (1000.0, True), (5000.0, False)])
+    def test_a_telephone_has_its_band(self, kind, f_hz, heard):
+        result = transcode(tone(f_hz), RATE, kind, 0.0)
+        assert (rms(result) > 0.5 * rms(tone(f_hz))) == heard
+
+    @pytest.mark.parametrize("kind", ["mp3", "vorbis"])
+    def test_more_compression_is_further_from_the_original(self, kind, make_speech):
+        signal = make_speech(1.0)
+
+        def spectrum(samples: FloatArray) -> FloatArray:
+            frames = samples[: samples.size // 512 * 512].reshape(-1, 512)
+            return np.log(np.abs(np.fft.rfft(frames)) + 1e-4)
+
+        distances = [
+            np.abs(spectrum(transcode(signal, RATE, kind, level)[: signal.size]) - spectrum(signal))
+            for level in (0.0, 0.99)
+        ]
+        assert distances[1].mean() > distances[0].mean()
+
+    @pytest.mark.parametrize("kinds", [(), ("flac",), "mp3"], ids=str)
+    def test_unknown_codecs_are_refused(self, kinds):
+        with pytest.raises(ValidationError, match="kinds"):
+            Codec(kinds=kinds)
+
+
+class TestEqualisation:
+    def test_own_distribution_becomes_the_reference(self, generator):
+        own = generator.normal(3.0, 2.0, (500, 3)).astype(np.float32)
+        reference = generator.exponential(1.0, (800, 3)).astype(np.float32)
+        mapped = equalise(own, quantiles(own), quantiles(reference))
+        for q in (0.1, 0.5, 0.9):
+            np.testing.assert_allclose(
+                np.quantile(mapped, q, axis=0), np.quantile(reference, q, axis=0), atol=0.02
+            )
+        np.testing.assert_array_equal(mapped.argsort(axis=0), own.argsort(axis=0))
+
+    def test_equal_distributions_change_nothing(self, generator):
+        values = generator.normal(size=(300, 2)).astype(np.float32)
+        same = quantiles(values)
+        np.testing.assert_allclose(equalise(values, same, same), values, atol=1e-6)
+
+    def test_beyond_the_range_the_reference_ends(self):
+        own = quantiles(np.array([[0.0], [1.0]]), n=2)
+        reference = np.array([[5.0], [9.0]], np.float32)
+        mapped = equalise(np.array([[-7.0], [4.0]]), own, reference)
+        np.testing.assert_array_equal(mapped, [[5.0], [9.0]])
+
+    def test_a_repeated_value_goes_to_the_middle_of_its_step(self):
+        own = np.array([[0.0], [0.0], [0.0], [1.0]], np.float32)
+        reference = np.array([[0.0], [1.0], [2.0], [3.0]], np.float32)
+        assert equalise(np.array([[0.0]]), own, reference)[0, 0] == pytest.approx(1.0)
+
+    @pytest.mark.parametrize("shape", [(0, 3), (5,)], ids=str)
+    def test_no_items_have_no_quantiles(self, shape):
+        with pytest.raises(FeatureError, match="shape"):
+            quantiles(np.zeros(shape))
+
+    def test_other_sizes_are_refused(self):
+        with pytest.raises(FeatureError, match="as many"):
+            equalise(np.zeros((3, 2)), np.zeros((10, 2)), np.zeros((9, 2)))

@@ -8,6 +8,7 @@ import math
 import typing
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,10 @@ from pydantic import ValidationError
 from ullim import registry
 from ullim.errors import FeatureError
 from ullim.features import Feature
-from ullim.features.spectral import LogMel, Mfcc
+from ullim.features.colour import colours
+from ullim.features.descriptors import Chroma, Descriptors, SpectralContrast
+from ullim.features.image import FeatureMap, MelImage, MfccImage, SpectrogramImages, resize
+from ullim.features.spectral import DeltaSpectrogram, LogMel, MeanMel128, Mel, Mfcc, Spectrogram
 from ullim.types import FloatArray
 
 FEATURES = registry.components("features")
@@ -43,8 +47,13 @@ def altered(cls: type[Feature], field: str) -> Feature:
     value = getattr(default, field)
     annotation = cls.model_fields[field].annotation
     literals = [v for part in (annotation, *typing.get_args(annotation)) for v in _literals(part)]
-    numbers = [value + 1, value * 2, value / 2] if isinstance(value, int | float) else []
-    for candidate in [*literals, *numbers, not value, 40, 40.0, 1000.0]:
+    numbers = (
+        [value + 1, value + 2, value * 2, value / 2, value + 0.25]
+        if isinstance(value, int | float)
+        else []
+    )
+    shorter = [value[:1]] if isinstance(value, tuple) else []
+    for candidate in [*literals, *numbers, *shorter, not value, 40, 40.0, 1000.0]:
         try:
             other = cls(**{field: candidate})
         except ValidationError:
@@ -61,8 +70,8 @@ def _literals(annotation: Any) -> tuple[Any, ...]:
 FIELDS = [
     pytest.param(cls, field, id=f"{name}-{field}")
     for name, cls in FEATURES.items()
-    for field in cls.model_fields
-    if field != "name"
+    for field, info in cls.model_fields.items()
+    if len(_literals(info.annotation)) != 1  # a name, or another value that cannot differ
 ]
 
 
@@ -80,9 +89,14 @@ class TestEveryFeature:
     @EVERY_FEATURE
     def test_one_more_frame_per_hop(self, cls, make_speech):
         feature = cls()
-        signal = make_speech(1.5, feature.sampling_rate)
+        if feature.level == "clip":
+            assert math.isinf(feature.hop_s)
+            for duration_s in (0.5, 1.5):
+                assert len(feature.extract(make_speech(duration_s, feature.sampling_rate))) == 1
+            return
         n = feature.sampling_rate
-        more = n + round(20 * feature.hop_s * feature.sampling_rate)
+        more = n + round(20 * feature.hop_s * n)
+        signal = make_speech(more / n, n)
         assert len(feature.extract(signal[:more])) - len(feature.extract(signal[:n])) == 20
 
     @EVERY_FEATURE
@@ -319,6 +333,242 @@ class TestAgainstLibrosa:
             signal
         )
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max())
+
+
+# Short and long transforms, a short window, and a signal of fewer frames than a delta's width.
+STFT = pytest.mark.parametrize(
+    ("rate", "n_fft", "win_length", "hop_length"),
+    [(16_000, 512, 400, 160), (16_000, 2048, 2048, 512), (22_050, 1024, 800, 441)],
+)
+LONG_STFT = pytest.mark.parametrize(
+    ("rate", "n_fft", "win_length", "hop_length"),
+    [(16_000, 1024, 1024, 256), (22_050, 2048, 2048, 512), (44_100, 4096, 3000, 441)],
+)
+
+
+def close(ours: FloatArray, theirs: FloatArray, relative: float = 1e-4) -> None:
+    """Hold (frames, features) against librosa's (features, frames), relative to the greatest."""
+    assert ours.shape == theirs.T.shape
+    np.testing.assert_allclose(ours, theirs.T, rtol=0, atol=relative * np.abs(theirs).max())
+
+
+class TestSpectraAgainstLibrosa:
+    @STFT
+    @pytest.mark.parametrize("window", ["hann", "hamming"])
+    def test_spectrogram(self, rate, n_fft, win_length, hop_length, window, make_speech):
+        librosa = pytest.importorskip("librosa")
+        signal = make_speech(0.6, rate)
+        sizes = {"n_fft": n_fft, "win_length": win_length, "hop_length": hop_length}
+        stft = librosa.stft(signal, window=window, pad_mode="constant", **sizes)
+        feature = {"sampling_rate": rate, "window": window, **sizes}
+        close(Spectrogram(scale="magnitude", **feature).extract(signal), np.abs(stft), 1e-5)
+        close(Spectrogram(scale="power", **feature).extract(signal), np.abs(stft) ** 2, 1e-5)
+        theirs = librosa.power_to_db(np.abs(stft) ** 2, top_db=80.0)
+        close(Spectrogram(top_db=80.0, **feature).extract(signal), theirs, 1e-4)
+
+    @STFT
+    def test_mel(self, rate, n_fft, win_length, hop_length, make_speech):
+        librosa = pytest.importorskip("librosa")
+        signal = make_speech(0.6, rate)
+        sizes = {"n_fft": n_fft, "win_length": win_length, "hop_length": hop_length}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Empty filters", category=UserWarning)
+            theirs = librosa.feature.melspectrogram(
+                y=signal, sr=rate, n_mels=64, pad_mode="constant", **sizes
+            )
+        close(Mel(sampling_rate=rate, n_mels=64, **sizes).extract(signal), theirs, 1e-5)
+
+    @pytest.mark.parametrize("width", [3, 9, 15])
+    @pytest.mark.parametrize("deltas", [1, 2])
+    def test_deltas_of_the_cepstrum(self, width, deltas, make_speech):
+        librosa = pytest.importorskip("librosa")
+        signal = make_speech(0.6)
+        plain = Mfcc().extract(signal)
+        ours = Mfcc(deltas=deltas, delta_width=width).extract(signal)
+        np.testing.assert_array_equal(ours[:, :20], plain)
+        for order in range(1, deltas + 1):
+            theirs = librosa.feature.delta(plain.T, width=width, order=order)
+            close(ours[:, 20 * order : 20 * (order + 1)], theirs)
+
+    def test_a_clip_shorter_than_a_delta_has_one_all_the_same(self, make_speech):
+        ours = Mfcc(deltas=2).extract(make_speech(0.03))
+        assert ours.shape == (4, 60)
+        assert np.abs(ours[:, 20:]).max() > 0
+
+    @LONG_STFT
+    @pytest.mark.parametrize("tuning", [0.0, 0.3])
+    def test_chroma(self, rate, n_fft, win_length, hop_length, tuning, make_speech):
+        librosa = pytest.importorskip("librosa")
+        signal = make_speech(0.6, rate)
+        sizes = {"n_fft": n_fft, "win_length": win_length, "hop_length": hop_length}
+        theirs = librosa.feature.chroma_stft(
+            y=signal, sr=rate, tuning=tuning, pad_mode="constant", **sizes
+        )
+        close(Chroma(sampling_rate=rate, tuning=tuning, **sizes).extract(signal), theirs)
+
+    @LONG_STFT
+    @pytest.mark.parametrize(("n_bands", "quantile"), [(5, 0.02), (4, 0.2)])
+    def test_spectral_contrast(
+        self, rate, n_fft, win_length, hop_length, n_bands, quantile, make_speech
+    ):
+        librosa = pytest.importorskip("librosa")
+        signal = make_speech(0.6, rate)
+        sizes = {"n_fft": n_fft, "win_length": win_length, "hop_length": hop_length}
+        theirs = librosa.feature.spectral_contrast(
+            y=signal, sr=rate, n_bands=n_bands, quantile=quantile, pad_mode="constant", **sizes
+        )
+        ours = SpectralContrast(sampling_rate=rate, n_bands=n_bands, quantile=quantile, **sizes)
+        close(ours.extract(signal), theirs)
+
+    @STFT
+    def test_descriptors(self, rate, n_fft, win_length, hop_length, make_speech):
+        librosa = pytest.importorskip("librosa")
+        signal = make_speech(0.6, rate)
+        sizes = {"n_fft": n_fft, "win_length": win_length, "hop_length": hop_length}
+        spectral = {"y": signal, "pad_mode": "constant", **sizes}
+        plain = {"frame_length": win_length, "hop_length": hop_length}
+        theirs = {
+            "centroid": librosa.feature.spectral_centroid(sr=rate, **spectral),
+            "bandwidth": librosa.feature.spectral_bandwidth(sr=rate, **spectral),
+            "flatness": librosa.feature.spectral_flatness(**spectral),
+            "zero_crossing_rate": librosa.feature.zero_crossing_rate(signal, **plain),
+            "rms": librosa.feature.rms(y=signal, pad_mode="constant", **plain),
+        }
+        for kind, values in theirs.items():
+            ours = Descriptors(sampling_rate=rate, kinds=(kind,), **sizes).extract(signal)
+            close(ours, values)
+        # Where the sum comes within rounding of the share, either neighbouring bin is right.
+        rolloff = librosa.feature.spectral_rolloff(sr=rate, **spectral)[0]
+        ours = Descriptors(sampling_rate=rate, kinds=("rolloff",), **sizes).extract(signal)[:, 0]
+        assert np.abs(ours - rolloff).max() <= rate / n_fft * 1.001
+        assert (np.abs(ours - rolloff) < 0.01).mean() > 0.95
+
+    @pytest.mark.parametrize("log", [False, True])
+    def test_mean_mel(self, log, make_speech):
+        librosa = pytest.importorskip("librosa")
+        signal = make_speech(0.6)
+        theirs = librosa.feature.melspectrogram(y=signal, sr=16_000, pad_mode="constant")
+        if log:
+            theirs = librosa.power_to_db(theirs, top_db=None)
+        theirs = theirs.mean(axis=1, keepdims=True)
+        close(MeanMel128(log=log).extract(signal), theirs / np.linalg.norm(theirs))
+
+
+class TestSpectra:
+    def test_differences_run_along_time(self, make_speech):
+        signal = make_speech(0.5)
+        feature = DeltaSpectrogram()
+        channels = feature.extract(signal).reshape(-1, 3, feature.n_bins)
+        static, first, second = channels.transpose(1, 0, 2)
+        np.testing.assert_array_equal(first[1:], static[1:] - static[:-1])
+        np.testing.assert_array_equal(second[1:], first[1:] - first[:-1])
+        assert not first[0].any()
+        assert not second[0].any()
+        magnitude = Spectrogram(
+            n_fft=240, win_length=240, hop_length=120, window="hamming", scale="magnitude"
+        ).extract(signal)
+        np.testing.assert_allclose(np.exp(static), magnitude, rtol=1e-5, atol=1e-8)
+
+    def test_flux_tells_a_change_from_what_goes_on(self):
+        t = np.arange(16_000) / 16_000
+        signal = np.where(t < 0.5, np.sin(2000 * t), np.sin(20_000 * t)).astype(np.float32)
+        flux = Descriptors(kinds=("flux",)).extract(signal)[:, 0]
+        assert abs(int(flux.argmax()) - 50) <= 2
+        assert flux[10:45].max() < 0.01 < flux.max() <= 2.0
+
+    def test_descriptors_come_in_the_order_asked_for(self, make_speech):
+        signal = make_speech(0.3)
+        both = Descriptors(kinds=("rms", "flux")).extract(signal)
+        np.testing.assert_array_equal(both[:, :1], Descriptors(kinds=("rms",)).extract(signal))
+        with pytest.raises(ValidationError, match="kinds repeat"):
+            Descriptors(kinds=("rms", "rms"))
+        with pytest.raises(ValidationError, match="kinds"):
+            Descriptors(kinds=())
+
+    @pytest.mark.parametrize(
+        ("parameters", "message"),
+        [
+            ({"n_bands": 8}, "not under half the sampling rate"),
+            ({"n_fft": 64, "win_length": 64}, "give a longer n_fft"),
+        ],
+    )
+    def test_bands_that_hold_nothing_are_refused(self, parameters, message):
+        with pytest.raises(ValidationError, match=message):
+            SpectralContrast(**parameters)
+
+    def test_threads_do_not_share_room(self, make_speech):
+        features = [LogMel(), LogMel(n_fft=1024, win_length=1024), Mfcc(), Spectrogram()] * 8
+        signals = [make_speech(0.2 + 0.1 * (n % 5), seed=n) for n in range(len(features))]
+        expected = [f.extract(signal) for f, signal in zip(features, signals, strict=True)]
+        with ThreadPoolExecutor(4) as pool:
+            found = list(
+                pool.map(lambda feature, signal: feature.extract(signal), features, signals)
+            )
+        for ours, theirs in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+class TestPictures:
+    @pytest.mark.parametrize("name", ["jet", "viridis", "magma"])
+    def test_colours_are_those_of_matplotlib(self, name):
+        matplotlib = pytest.importorskip("matplotlib")
+        values = np.linspace(0.0, 1.0, 999, dtype=np.float32)
+        theirs = matplotlib.colormaps[name](values)[:, :3]
+        np.testing.assert_allclose(colours(values, name), theirs, atol=0.51 / 255)
+
+    def test_grey_is_the_value(self):
+        values = np.linspace(0.0, 1.0, 50, dtype=np.float32)[:, None]
+        np.testing.assert_allclose(colours(values, "grey")[..., 1], values, atol=1 / 255)
+
+    @pytest.mark.parametrize("shape", [(40, 30), (300, 5), (5, 300), (64, 64), (1, 1)], ids=str)
+    def test_resizing_is_that_of_pillow(self, shape, generator):
+        image = pytest.importorskip("PIL.Image")
+        picture = generator.random(shape, dtype=np.float32)
+        theirs = image.fromarray(picture).resize((48, 64), image.Resampling.BILINEAR)
+        ours = resize(picture[..., None], 64, 48)[..., 0]
+        np.testing.assert_allclose(ours, np.asarray(theirs), atol=1e-5)
+
+    @pytest.mark.parametrize("colour_map", ["jet", "grey"])
+    def test_segments_follow_one_another_in_time(self, colour_map, make_speech):
+        feature = SpectrogramImages(colour_map=colour_map)
+        signal = make_speech(1.0)
+        pictures = feature.extract(signal).reshape(-1, *feature.item_shape)
+        assert pictures.shape == (6, 16, 256, 3)
+        level = Spectrogram(top_db=80.0).extract(signal)[:96, :256]
+        expected = colours((level - level.max()) / 80 + 1, colour_map)
+        np.testing.assert_allclose(pictures.reshape(96, 256, 3), expected, atol=0.02)
+
+    def test_a_high_tone_stands_at_the_top_of_a_mel_picture(self):
+        def brightest_row(f_hz: float) -> int:
+            signal = np.sin(2 * np.pi * f_hz * np.arange(16_000) / 16_000)
+            feature = MelImage(colour_map="grey")
+            picture = feature.extract(signal).reshape(feature.item_shape)
+            return int(picture[:, 112, 0].argmax())
+
+        assert brightest_row(6000.0) < 30 < 180 < brightest_row(300.0)
+
+    @pytest.mark.parametrize("cls", [MelImage, MfccImage])
+    def test_pictures_are_normalised_as_for_imagenet(self, cls, make_speech):
+        feature = cls()
+        picture = feature.extract(make_speech(1.0)).reshape(feature.item_shape)
+        mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+        colour = picture * std + mean
+        assert -1e-5 <= colour.min() < 0.3
+        assert 0.9 < colour.max() <= 1 + 1e-5
+
+    @pytest.mark.parametrize("of", ["logmel", "mfcc", "chroma", "spectral-contrast"])
+    @pytest.mark.parametrize("duration_s", [0.01, 0.5, 6.0])
+    def test_maps_have_one_size_whatever_the_clip(self, of, duration_s, make_speech):
+        feature = FeatureMap(of=of)
+        signal = make_speech(duration_s)
+        values = feature.extract(signal).reshape(feature.item_shape)
+        assert values.shape == (512, 400)
+        inner = feature._inner().extract(signal)
+        assert inner.min() - 1e-3 <= values.min() <= values.max() <= inner.max() + 1e-3
+
+    def test_a_map_refuses_what_its_feature_refuses(self):
+        with pytest.raises(ValidationError, match="half the sampling rate"):
+            FeatureMap(of="spectral-contrast", sampling_rate=8_000)
 
 
 class TestProperties:

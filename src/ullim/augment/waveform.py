@@ -1,4 +1,4 @@
-"""Speed, noise and gain, applied to samples before any feature is computed."""
+"""Speed, noise, gain and clipping, applied to samples before any feature is computed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Speed(Augmentation):
 
     @model_validator(mode="after")
     def _check(self) -> Speed:
-        return _ordered(self, self.min_factor, self.max_factor)
+        return ordered(self, self.min_factor, self.max_factor)
 
     def _apply(
         self, signal: FloatArray, sampling_rate: int, generator: np.random.Generator
@@ -62,7 +62,7 @@ class Noise(Augmentation):
 
     @model_validator(mode="after")
     def _check(self) -> Noise:
-        return _ordered(self, self.min_snr_db, self.max_snr_db)
+        return ordered(self, self.min_snr_db, self.max_snr_db)
 
     def _apply(
         self, signal: FloatArray, sampling_rate: int, generator: np.random.Generator
@@ -76,7 +76,7 @@ class Noise(Augmentation):
         corner = max(1.0, 100.0 * signal.size / sampling_rate)
         spectrum *= np.maximum(frequency, np.float32(corner)) ** np.float32(-slope / 2)
         noise = np.fft.irfft(spectrum, signal.size)
-        scale = _rms(signal) / max(_rms(noise), 1e-12) * 10 ** (-snr_db / 20)
+        scale = rms(signal) / max(rms(noise), 1e-12) * 10 ** (-snr_db / 20)
         return np.asarray(signal + np.float32(scale) * noise)
 
 
@@ -94,7 +94,7 @@ class Gain(Augmentation):
 
     @model_validator(mode="after")
     def _check(self) -> Gain:
-        return _ordered(self, self.min_gain_db, self.max_gain_db)
+        return ordered(self, self.min_gain_db, self.max_gain_db)
 
     def _apply(
         self, signal: FloatArray, sampling_rate: int, generator: np.random.Generator
@@ -103,11 +103,37 @@ class Gain(Augmentation):
         return np.asarray(np.clip(signal * np.float32(10 ** (gain_db / 20)), -1.0, 1.0))
 
 
-def _rms(signal: npt.NDArray[np.floating[Any]]) -> float:
+class Clipping(Augmentation):
+    """Cut off the peaks, as a recorder that was set too loud; the level is kept.
+
+    Attributes:
+        min_drive_db: Least that the loudest sample exceeds the limit by.
+        max_drive_db: Most.
+    """
+
+    name: Literal["clipping"] = "clipping"
+    min_drive_db: float = Field(1.0, ge=0.0)
+    max_drive_db: float = Field(15.0, le=60.0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Clipping:
+        return ordered(self, self.min_drive_db, self.max_drive_db)
+
+    def _apply(
+        self, signal: FloatArray, sampling_rate: int, generator: np.random.Generator
+    ) -> FloatArray:
+        drive_db = generator.uniform(self.min_drive_db, self.max_drive_db)
+        limit = np.abs(signal).max() * np.float32(10 ** (-drive_db / 20))
+        return np.asarray(np.clip(signal, -limit, limit))
+
+
+def rms(signal: npt.NDArray[np.floating[Any]]) -> float:
+    """Return the root of the mean square."""
     return float(np.sqrt(np.mean(np.square(signal, dtype=np.float64))))
 
 
-def _ordered(augmentation: _A, low: float, high: float) -> _A:
+def ordered(augmentation: _A, low: float, high: float) -> _A:
+    """Return the augmentation, or refuse a range that runs backwards."""
     if low > high:
         raise ValueError(f"the range runs from {low} to {high}; give the lower value first")
     return augmentation

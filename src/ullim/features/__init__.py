@@ -40,6 +40,11 @@ class Feature(BaseModel, ABC):
         """Values per frame."""
 
     @property
+    def item_shape(self) -> tuple[int, ...]:
+        """Shape of one frame's values before they were laid end to end."""
+        return (self.n_features,)
+
+    @property
     def hop_s(self) -> float:
         """Seconds from one frame to the next; infinite for a clip's one vector."""
         if self.level == "frame":
@@ -94,5 +99,5 @@ class Feature(BaseModel, ABC):
         return {
             "name": self.name,
             "version": self.version,
-            "parameters": self.model_dump(exclude={"name"}),
+            "parameters": self.model_dump(mode="json", exclude={"name"}),
         }

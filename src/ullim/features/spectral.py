@@ -1,103 +1,185 @@
-"""Log-mel spectrogram and MFCC in NumPy: one float32 real FFT and one matrix product."""
+"""Spectrograms, linear and mel, and the cepstrum."""
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from ullim.features import Feature
+from ullim.features.stft import (
+    MelFeature,
+    StftFeature,
+    WindowName,
+    dct_basis,
+    decibels,
+    delta,
+)
 from ullim.types import FloatArray
 
-# Samples transformed at once. NumPy's float32 FFT takes four times as long for each frame when it
-# is given more than about 2^16 samples.
-_SAMPLES_PER_BLOCK = 1 << 15
 
-# Frames in one matrix product: so few that OpenBLAS does not split it over threads, which gains
-# nothing at this size and stalls when other processes keep the cores busy.
-_FRAMES_PER_PRODUCT = 8
+class Spectrogram(StftFeature):
+    """Short-time spectrum: power, magnitude or decibels.
 
-
-class _MelBase(Feature):
-    """What log-mel and MFCC share: framing, power spectrum, mel filters, decibels.
+    Equal to ``librosa.stft`` with the same parameters, squared, absolute, or through
+    ``librosa.power_to_db``.
 
     Attributes:
-        n_fft: Length of the transform, in samples.
-        win_length: Length of the periodic Hann window, in samples; centred within ``n_fft``.
-        hop_length: Step between frames, in samples.
-        n_mels: Mel bands (Slaney's scale and area normalisation).
-        f_min_hz: Lower edge of the lowest band.
-        f_max_hz: Upper edge of the highest band; None means half the sampling rate.
+        window: Shape of the window.
+        scale: ``power`` and ``magnitude`` are relative to full scale 1; ``db`` is power in dB.
+        amin: Power under which decibels are cut off.
+        top_db: Greatest distance below the loudest value of the clip; None leaves it unbounded.
+
+    >>> Spectrogram().extract(np.ones(16_000, np.float32)).shape
+    (101, 257)
+
+    Reference: Allen & Rabiner, Proceedings of the IEEE 65(11), 1977.
+    """
+
+    version = "v1"
+
+    name: Literal["spectrogram"] = "spectrogram"
+    window: WindowName = "hann"
+    scale: Literal["power", "magnitude", "db"] = "db"
+    amin: float = Field(1e-10, ge=1e-30)
+    top_db: float | None = Field(None, gt=0.0)
+
+    @property
+    def n_features(self) -> int:
+        """Frequency bins."""
+        return self.n_bins
+
+    def _extract(self, signal: FloatArray) -> FloatArray:
+        power = self.power(signal, self.window)
+        if self.scale == "db":
+            return decibels(power, self.amin, self.top_db)
+        return np.sqrt(power, out=power) if self.scale == "magnitude" else power
+
+
+class DeltaSpectrogram(StftFeature):
+    """Log magnitude spectrum with its first and second differences along time, side by side.
+
+    A frame holds three channels of ``n_fft // 2 + 1`` bins: static, first and second difference;
+    ``values.reshape(frames, 3, bins).transpose(1, 0, 2)`` is the image of three channels a network
+    takes. The difference of the first frame is 0.
+
+    Attributes:
+        window: Shape of the window.
+        floor: Added to the magnitude before the natural logarithm.
+
+    >>> DeltaSpectrogram().extract(np.ones(16_000, np.float32)).shape
+    (134, 363)
+
+    Reference: the system of Kim, Ko et al., Korean emotion from voice and text, LangCon 2021, whose
+    transform has these sizes at 16 kHz.
+    Differs: one of its two programs takes the differences along frequency; here they run in time.
+    """
+
+    version = "v1"
+
+    name: Literal["delta-spectrogram"] = "delta-spectrogram"
+    n_fft: int = Field(240, ge=32, le=65_536)
+    win_length: int = Field(240, ge=16, le=65_536)
+    hop_length: int = Field(120, ge=1, le=65_536)
+    window: WindowName = "hamming"
+    floor: float = Field(1e-10, ge=1e-30)
+
+    @property
+    def n_features(self) -> int:
+        """Three channels of the frequency bins."""
+        return 3 * self.n_bins
+
+    def _extract(self, signal: FloatArray) -> FloatArray:
+        magnitude = np.sqrt(self.power(signal, self.window))
+        static = np.log(magnitude + np.float32(self.floor))
+        first = np.diff(static, axis=0, prepend=static[:1])
+        second = np.diff(first, axis=0, prepend=first[:1])
+        return np.concatenate([static, first, second], axis=1)
+
+
+class Mel(MelFeature):
+    """Mel-band power, without a logarithm.
+
+    Equal to ``librosa.feature.melspectrogram`` with the same parameters and librosa's other
+    defaults. Power relative to full scale 1, summed over the window.
+
+    >>> Mel(n_mels=40).extract(np.ones(16_000, np.float32)).shape
+    (101, 40)
+
+    Reference: Davis & Mermelstein, IEEE TASSP 28(4), 1980 (mel filter bank); Slaney, Auditory
+    Toolbox, 1998 (this scale and normalisation).
+    """
+
+    version = "v1"
+
+    name: Literal["mel"] = "mel"
+
+    @property
+    def n_features(self) -> int:
+        """Mel bands."""
+        return self.n_mels
+
+    def _extract(self, signal: FloatArray) -> FloatArray:
+        return self.mel(signal)
+
+
+class MeanMel128(MelFeature):
+    """Mean over time of a mel spectrogram of 128 bands, scaled to length 1: one vector a clip.
+
+    Attributes:
+        log: Average decibels instead of power; the vector is scaled to length 1 all the same.
+
+    >>> vector = MeanMel128().extract(np.ones(16_000, np.float32))
+    >>> vector.shape, round(float(np.linalg.norm(vector)), 4)
+    ((1, 128), 1.0)
+
+    Reference: a student project's web application for four Korean emotions, whose classifier takes
+    ``librosa.feature.melspectrogram`` at 16 kHz, averaged and scaled by scikit-learn's
+    ``normalize``.
+    """
+
+    version = "v1"
+    level = "clip"
+
+    name: Literal["mean-mel-128"] = "mean-mel-128"
+    n_fft: int = Field(2048, ge=32, le=65_536)
+    win_length: int = Field(2048, ge=16, le=65_536)
+    hop_length: int = Field(512, ge=1, le=65_536)
+    n_mels: Literal[128] = 128
+    log: bool = False
+
+    @property
+    def n_features(self) -> int:
+        """Mel bands."""
+        return self.n_mels
+
+    def _extract(self, signal: FloatArray) -> FloatArray:
+        values = self.mel(signal)
+        if self.log:
+            values = decibels(values, 1e-10, None)
+        mean = values.mean(axis=0, dtype=np.float64, keepdims=True)
+        length = np.linalg.norm(mean)
+        return np.asarray(mean / length if length > 0 else mean, dtype=np.float32)
+
+
+class _MelDecibels(MelFeature):
+    """What log-mel and MFCC share.
+
+    Attributes:
         amin: Power under which decibels are cut off.
         top_db: Greatest distance below the loudest value of the clip; None leaves it unbounded,
             so that a frame does not depend on the rest of the clip.
     """
 
-    n_fft: int = Field(512, ge=32, le=65_536)
-    win_length: int = Field(400, ge=16, le=65_536)
-    hop_length: int = Field(160, ge=1, le=65_536)
-    n_mels: int = Field(64, ge=1, le=1024)
-    f_min_hz: float = Field(0.0, ge=0.0)
-    f_max_hz: float | None = Field(None, gt=0.0)
     amin: float = Field(1e-10, ge=1e-30)
     top_db: float | None = Field(None, gt=0.0)
 
-    @model_validator(mode="after")
-    def _check(self) -> _MelBase:
-        if self.win_length > self.n_fft:
-            raise ValueError(f"win_length {self.win_length} is longer than n_fft {self.n_fft}")
-        upper = self.f_max_hz if self.f_max_hz is not None else self.sampling_rate / 2
-        if not self.f_min_hz < upper <= self.sampling_rate / 2:
-            raise ValueError(
-                f"mel bands from {self.f_min_hz} to {upper} Hz do not fit under half the "
-                f"sampling rate, {self.sampling_rate / 2} Hz"
-            )
-        return self
-
-    @property
-    def hop_s(self) -> float:
-        """Seconds from one frame to the next."""
-        return self.hop_length / self.sampling_rate
-
-    @property
-    def min_samples(self) -> int:
-        """One sample: frames are centred, so the ends are padded with silence."""
-        return 1
-
     def _mel_db(self, signal: FloatArray) -> FloatArray:
         """Return mel power in dB, shape (frames, n_mels)."""
-        window, filters = _window_and_filters(
-            self.sampling_rate,
-            self.n_fft,
-            self.win_length,
-            self.n_mels,
-            self.f_min_hz,
-            self.f_max_hz if self.f_max_hz is not None else self.sampling_rate / 2,
-        )
-        half = self.n_fft // 2
-        padded = np.zeros(signal.size + 2 * half, dtype=np.float32)
-        padded[half : half + signal.size] = signal
-        frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_length]
-        mel = np.empty((len(frames), self.n_mels), dtype=np.float32)
-        step = max(1, _SAMPLES_PER_BLOCK // self.n_fft // _FRAMES_PER_PRODUCT) * _FRAMES_PER_PRODUCT
-        power = np.zeros((step, self.n_fft // 2 + 1), dtype=np.float32)
-        for start in range(0, len(frames), step):
-            spectrum = np.fft.rfft(frames[start : start + step] * window, axis=-1)
-            n = len(spectrum)
-            np.square(spectrum.real, out=power[:n])
-            power[:n] += np.square(spectrum.imag)
-            products = power.reshape(-1, _FRAMES_PER_PRODUCT, power.shape[1]) @ filters
-            mel[start : start + n] = products.reshape(step, -1)[:n]
-        decibels = 10.0 * np.log10(np.maximum(mel, np.float32(self.amin)))
-        if self.top_db is not None:
-            decibels = np.maximum(decibels, decibels.max() - np.float32(self.top_db))
-        return decibels.astype(np.float32, copy=False)
+        return decibels(self.mel(signal), self.amin, self.top_db)
 
 
-class LogMel(_MelBase):
+class LogMel(_MelDecibels):
     """Mel-band power in decibels.
 
     Equal to ``librosa.power_to_db(librosa.feature.melspectrogram(...))`` with the same parameters
@@ -123,18 +205,25 @@ class LogMel(_MelBase):
         return self._mel_db(signal)
 
 
-class Mfcc(_MelBase):
+class Mfcc(_MelDecibels):
     """Mel-frequency cepstral coefficients: orthonormal DCT-II of the log-mel spectrogram.
 
-    Equal to ``librosa.feature.mfcc`` with the same parameters and librosa's other defaults.
+    Equal to ``librosa.feature.mfcc``, and to ``librosa.feature.delta`` of it, with the same
+    parameters and librosa's other defaults.
 
     Attributes:
         n_mfcc: Coefficients kept, counting the zeroth.
+        deltas: 1 appends the first derivative along time, 2 the second as well.
+        delta_width: Frames in the regression that gives a derivative.
 
     >>> Mfcc(n_mfcc=13).extract(np.ones(16_000, np.float32)).shape
     (101, 13)
+    >>> Mfcc(n_mfcc=13, deltas=2).extract(np.ones(16_000, np.float32)).shape
+    (101, 39)
 
-    Reference: Davis & Mermelstein, IEEE TASSP 28(4), 1980.
+    Reference: Davis & Mermelstein, IEEE TASSP 28(4), 1980; Furui, IEEE TASSP 34(1), 1986 (deltas).
+    Differs: a clip of fewer frames than ``delta_width``, which librosa refuses, is continued with
+    its first and last frame.
     """
 
     version = "v1"
@@ -143,68 +232,26 @@ class Mfcc(_MelBase):
     n_mels: int = Field(128, ge=1, le=1024)
     n_mfcc: int = Field(20, ge=1, le=1024)
     top_db: float | None = Field(80.0, gt=0.0)
+    deltas: Literal[0, 1, 2] = 0
+    delta_width: int = Field(9, ge=3, le=101)
 
     @model_validator(mode="after")
     def _check_order(self) -> Mfcc:
         if self.n_mfcc > self.n_mels:
             raise ValueError(f"n_mfcc {self.n_mfcc} is more than n_mels {self.n_mels}")
+        if self.delta_width % 2 == 0:
+            raise ValueError(f"delta_width {self.delta_width} has no middle frame; give an odd one")
         return self
 
     @property
     def n_features(self) -> int:
-        """Cepstral coefficients."""
-        return self.n_mfcc
+        """Cepstral coefficients, and their derivatives."""
+        return self.n_mfcc * (1 + self.deltas)
 
     def _extract(self, signal: FloatArray) -> FloatArray:
-        return np.asarray(self._mel_db(signal) @ _dct_basis(self.n_mels, self.n_mfcc))
-
-
-@lru_cache(maxsize=32)
-def _window_and_filters(
-    sampling_rate: int,
-    n_fft: int,
-    win_length: int,
-    n_mels: int,
-    f_min_hz: float,
-    f_max_hz: float,
-) -> tuple[FloatArray, FloatArray]:
-    """Return the window, shape (n_fft,), and the mel filters, shape (bins, n_mels)."""
-    window = np.zeros(n_fft)
-    offset = (n_fft - win_length) // 2
-    phase = 2 * np.pi * np.arange(win_length) / win_length
-    window[offset : offset + win_length] = 0.5 - 0.5 * np.cos(phase)
-
-    low_mel, high_mel = _hz_to_mel(np.array([f_min_hz, f_max_hz])).tolist()
-    edges_hz = _mel_to_hz(np.linspace(low_mel, high_mel, n_mels + 2))
-    bins_hz = np.arange(n_fft // 2 + 1) * sampling_rate / n_fft
-    lower, centre, upper = edges_hz[:-2], edges_hz[1:-1], edges_hz[2:]
-    rising = (bins_hz[:, None] - lower) / (centre - lower)
-    falling = (upper - bins_hz[:, None]) / (upper - centre)
-    filters = np.maximum(0.0, np.minimum(rising, falling)) * (2.0 / (upper - lower))
-    return window.astype(np.float32), filters.astype(np.float32)
-
-
-# Slaney's mel scale: linear below 1 kHz, logarithmic above.
-_HZ_PER_MEL = 200.0 / 3
-_BREAK_HZ = 1000.0
-_BREAK_MEL = _BREAK_HZ / _HZ_PER_MEL
-_LOG_STEP = np.log(6.4) / 27.0
-
-
-def _hz_to_mel(hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    above = _BREAK_MEL + np.log(np.maximum(hz, _BREAK_HZ) / _BREAK_HZ) / _LOG_STEP
-    return np.where(hz < _BREAK_HZ, hz / _HZ_PER_MEL, above)
-
-
-def _mel_to_hz(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    above = _BREAK_HZ * np.exp(_LOG_STEP * (np.maximum(mel, _BREAK_MEL) - _BREAK_MEL))
-    return np.where(mel < _BREAK_MEL, mel * _HZ_PER_MEL, above)
-
-
-@lru_cache(maxsize=8)
-def _dct_basis(n_in: int, n_out: int) -> FloatArray:
-    """Return the orthonormal DCT-II, shape (n_in, n_out)."""
-    angle = np.pi * (np.arange(n_in)[:, None] + 0.5) * np.arange(n_out) / n_in
-    basis = np.cos(angle) * np.sqrt(2.0 / n_in)
-    basis[:, 0] /= np.sqrt(2.0)
-    return np.asarray(basis, dtype=np.float32)
+        cepstrum = np.asarray(self._mel_db(signal) @ dct_basis(self.n_mels, self.n_mfcc))
+        if not self.deltas:
+            return cepstrum
+        orders = range(1, self.deltas + 1)
+        derivatives = [delta(cepstrum, self.delta_width, order) for order in orders]
+        return np.concatenate([cepstrum, *derivatives], axis=1)
