@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from ullim.cli import corpora, models, predict, recipes, run, train
+from ullim.cli import audit, corpora, models, predict, recipes, run, train
 from ullim.cli.console import complain
 from ullim.errors import UllimError
 
@@ -19,6 +19,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("predict")(predict.predict)
+app.command("audit")(audit.audit)
 app.command("run")(run.run)
 app.command("train")(train.train)
 app.add_typer(models.app, name="models")
