@@ -173,6 +173,7 @@ class TestSelection:
         chosen = select(manifest, {"emodb": emodb})
         assert {clip.label for clip in chosen.clips} == set(COLOURS)
         assert {clip.offered for clip in chosen.clips} == {COLOURS}
+        assert chosen.label_map == {}
         # One clip of each label and speaker, and one more of anger.
         assert chosen.available == {"emodb": 13}
         assert chosen.left_out == {"emodb": {"boredom": 3, "disgust": 3, "fear": 3}}
@@ -187,7 +188,9 @@ class TestSelection:
         folder = toy_corpus("ravdess")
         without = bundle.load(make_bundle(tmp_path / "a", labels=COLOURS)).manifest
         with_calm = bundle.load(make_bundle(tmp_path / "b", labels=(*COLOURS, "calm"))).manifest
-        of = [[c.label for c in select(m, {"ravdess": folder}).clips] for m in (without, with_calm)]
+        chosen = [select(manifest, {"ravdess": folder}) for manifest in (without, with_calm)]
+        assert [of_one.label_map for of_one in chosen] == [{"calm": "neutral"}, {}]
+        of = [[clip.label for clip in of_one.clips] for of_one in chosen]
         # Three actors; calm has two intensities and neutral one.
         assert of[0].count("neutral") == 9
         assert (of[1].count("neutral"), of[1].count("calm")) == (3, 6)
@@ -313,6 +316,7 @@ class TestGroups:
         assert found["groups"]["female"]["unweighted_average_recall"]["value"] == 0.5
         assert found["groups"]["male"]["unweighted_average_recall"]["value"] == 0.9
         assert found["gap"] == 0.4
+        assert found["weakest"] == "female"
         assert found["groupings"] == 924
         assert found["p"] < 0.01
         assert found["chance_gap"] < 0.4
@@ -416,11 +420,12 @@ def _measured(**changes):
         ],
         "groups": {
             **{
-                kind: {"gap": 0.1, "p": 0.5, "same_labels": True}
+                kind: {"gap": 0.1, "p": 0.5, "same_labels": True, "weakest": "x"}
                 for kind in ("gender", "age", "language")
             },
             "speaker": {
                 "gap": 0.3,
+                "p": 0.001,
                 "weakest": "c/s",
                 "groups": {"c/s": {"unweighted_average_recall": {"value": 0.6}}},
             },
@@ -517,15 +522,17 @@ class TestMarks:
         [(0.2, 0.06, "pass"), (0.2, 0.04, "fail"), (0.03, 0.001, "pass")],
     )
     def test_a_gap_fails_where_it_is_large_and_no_chance(self, gap, p, verdict):
-        found = {"gap": gap, "p": p, "same_labels": True}
+        found = {"gap": gap, "p": p, "same_labels": True, "weakest": "x"}
         audited = _measured(groups={"gender": found})
         assert _verdict(audited, "gender-gap")["verdict"] == verdict
 
     def test_the_weakest_speaker_is_held_against_everybody(self):
         weak = {"c/s": {"unweighted_average_recall": {"value": 0.5}}}
-        speaker = {"gap": 0.5, "weakest": "c/s", "groups": weak}
+        speaker = {"gap": 0.5, "weakest": "c/s", "p": 0.01, "groups": weak}
         found = _verdict(_measured(groups={"speaker": speaker}), "weakest-speaker")
         assert (found["verdict"], found["value"], found["where"]) == ("fail", 0.3, "c/s")
+        by_luck = _measured(groups={"speaker": speaker | {"p": 0.2}})
+        assert _verdict(by_luck, "weakest-speaker")["verdict"] == "pass"
 
 
 class TestAudit:

@@ -46,7 +46,7 @@ class Selection:
         clips: Sorted by corpus and id.
         available: How many clips of each corpus could be asked about.
         left_out: For each corpus, utterances by the label that the bundle does not tell apart.
-        label_map: Labels of corpora that count as another.
+        label_map: Labels of these corpora that count as another.
         titles: Title of each corpus.
     """
 
@@ -105,9 +105,10 @@ def select(
         CorpusError: A corpus cannot be read, or shares fewer than two emotions with the bundle.
     """
     mapped = label_map(manifest)
-    chosen = Selection([], label_map=mapped)
+    chosen = Selection([])
     for name, folder in folders.items():
         corpus: Corpus = component("corpora", name)()
+        chosen.label_map |= {label: mapped[label] for label in corpus.labels if label in mapped}
         present = {mapped.get(label, label) for label in corpus.labels}
         offered = tuple(label for label in manifest.emotions if label in present)
         if len(offered) < 2:

@@ -88,6 +88,7 @@ def compare(answers: Answers, kind: str) -> dict[str, Any]:
     groupings = math.prod(_arrangements(member[strata == s]) for s in set(strata))
     result |= {
         "gap": round(float(observed), 4),
+        "weakest": _weakest(figures, compared),
         "groupings": groupings,
         "within_corpus": within,
         "same_labels": within or len(offered) == 1,
@@ -139,10 +140,9 @@ def compare_speakers(answers: Answers) -> dict[str, Any]:
         dealt[order] = guess[shuffled]
         gaps[draw] = gap(dealt)
     observed = gap(guess)
-    weakest = min(compared, key=lambda s: figures[s]["unweighted_average_recall"]["value"])
     return (
         result
-        | {"gap": round(observed, 4), "weakest": weakest}
+        | {"gap": round(observed, 4), "weakest": _weakest(figures, compared)}
         | _against(np.float64(observed), gaps)
     )
 
@@ -170,6 +170,10 @@ def _figures(answers: Answers, rows: Any) -> dict[str, Any]:
             )
         },
     }
+
+
+def _weakest(figures: dict[str, Any], among: list[str]) -> str:
+    return min(among, key=lambda name: figures[name]["unweighted_average_recall"]["value"])
 
 
 def _confusion(answers: Answers, rows: Any) -> Any:

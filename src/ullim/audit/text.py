@@ -66,7 +66,7 @@ def verdict_table(audit: Mapping[str, Any], lang: Lang) -> Table:
                 _measured(mark, verdict["value"]),
                 limit(mark, lang),
                 word,
-                verdict["where"] or "",
+                called(verdict["where"] or "", lang),
                 why if reason is None else say(reason, lang),
             )
         )

@@ -52,11 +52,11 @@ _WORDS: dict[str, tuple[str, str]] = {
         "**No figure here is an accuracy on people the model never heard.** Its weights were "
         "fitted on {corpora}, the very clips it is asked about. Read each figure against the "
         "model's own figure on clean clips; how well it does on new speakers stands under Figures "
-        "on its card. Gaps and overconfidence look smaller here than they are on new speakers.",
+        "on its card. Gaps and overconfidence are likely to be larger on new speakers.",
         "**여기의 수치는 모델이 들어 보지 못한 사람에 대한 정확도가 아닙니다.** 이 모델의 가중치는 "
         "점검에 쓴 {corpora}의 클립으로 학습되었습니다. 각 수치는 같은 모델이 깨끗한 클립에서 낸 "
         "수치와 비교해서만 읽으십시오. 새로운 화자에 대한 성능은 모델 카드의 Figures에 있습니다. "
-        "집단 차이와 과신은 새로운 화자에서 여기보다 크게 나타납니다.",
+        "집단 차이와 과신은 새로운 화자에서 더 클 가능성이 높습니다.",
     ),
     "unheard": (
         "The model was not trained on {corpora}: figures on them are of speakers it never heard, "
@@ -135,7 +135,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "not_answered": ("clips without an answer ≤ {limit}", "무응답 클립 ≤ {limit}"),
     "overconfidence": ("confidence over accuracy ≤ {limit}", "정확도를 넘는 신뢰도 ≤ {limit}"),
     "gap_limit": ("gap of UA ≤ {limit}, or p ≥ 0.05", "UA 차이 ≤ {limit} 또는 p ≥ 0.05"),
-    "weakest": ("UA under everybody's ≤ {limit}", "전체 UA와의 차이 ≤ {limit}"),
+    "weakest": (
+        "UA under everybody's ≤ {limit}, or p ≥ 0.05",
+        "전체 UA와의 차이 ≤ {limit} 또는 p ≥ 0.05",
+    ),
     # marks
     "tiny-shift-agreement": ("tiny shifts: labels", "미세한 변화: 레이블"),
     "tiny-shift-confidence": ("tiny shifts: confidence", "미세한 변화: 신뢰도"),
