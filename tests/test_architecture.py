@@ -53,7 +53,9 @@ LIGHT_ROOMS = BASE | {
     "studio", "cli",
 }  # fmt: skip
 # The verbs that train, and what draws, may name what training needs.
-HEAVY_FILES = {"cli/run.py", "cli/train.py", "cli/plot.py", "corpora/_pictures.py"}
+HEAVY_FILES = {
+    "cli/run.py", "cli/train.py", "cli/plot.py", "corpora/_pictures.py", "audit/pictures.py",
+}  # fmt: skip
 
 LEGACY_ALLOWED = {
     "default_rng", "Generator", "SeedSequence", "BitGenerator", "PCG64", "Philox",
@@ -216,6 +218,7 @@ def test_import_ullim_loads_nothing_heavy():
         "ullim.evaluation.metrics, ullim.evaluation.protocols, ullim.evaluation.statistics, "
         "ullim.evaluation.leakage",
         "ullim.evaluation.comparison, ullim.evaluation.report, ullim.cli.report, ullim.cli.compare",
+        "ullim.audit.run, ullim.audit.output, ullim.audit.card",
     ],
 )
 def test_light_rooms_work_without_the_training_extra(modules):

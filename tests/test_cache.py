@@ -372,10 +372,16 @@ def test_a_recipe_takes_clean_and_augmented_features_from_the_store(
             "name": "toy",
             "title": "A toy",
             "task": {"labels": ["neutral", "anger"], "corpora": [{"name": "emodb"}]},
-            "feature": {"name": "logmel", "n_mels": 20},
+            "features": [{"name": "logmel", "n_mels": 20}, {"name": "functionals"}],
             "augmentation": [{"name": "speed"}, {"name": "noise"}],
             "views": 2,
-            "model": {"name": "dilated-cnn", "channels": 8},
+            "model": {
+                "name": "fusion",
+                "members": [
+                    {"model": {"name": "dilated-cnn"}, "features": ["logmel"]},
+                    {"model": {"name": "logistic"}, "features": ["functionals"]},
+                ],
+            },
             "protocols": [{"name": "random"}],
         },
         "toy",
@@ -389,12 +395,17 @@ def test_a_recipe_takes_clean_and_augmented_features_from_the_store(
     arguments = {"progress": lambda *counts: told.append(counts)}
     plain = data.prepare(recipe, utterances, **arguments)
     first = data.prepare(recipe, utterances, store=store, **arguments)
-    assert store.summary()[0][1] == 3 * len(utterances) > 0
+    n = len(utterances)
+    kept = {row[0]: row[1] for row in store.summary()}
+    assert kept == {"fingerprint-v1": n, "functionals-v1": 3 * n, "logmel-v1": 3 * n}
     monkeypatch.setattr(data, "_prepare_one", None)
     second = data.prepare(recipe, utterances, store=store, **arguments)
     for prepared in (first, second):
         assert prepared.audio_hashes == plain.audio_hashes
+        for ours, theirs in zip(prepared.fingerprints, plain.fingerprints, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
         for ours, theirs in zip(prepared.views, plain.views, strict=True):
-            np.testing.assert_array_equal(ours.values, theirs.values)
-            np.testing.assert_array_equal(ours.offsets, theirs.offsets)
+            for name in ("logmel", "functionals"):
+                np.testing.assert_array_equal(ours[name].values, theirs[name].values)
+                np.testing.assert_array_equal(ours[name].offsets, theirs[name].offsets)
     assert told[-1] == (len(utterances), len(utterances))

@@ -251,7 +251,7 @@ class TestRun:
         target = tmp_path / "out" / "cnn-emodb_speaker-kfold"
         shutil.copytree(finished, target)
         ended = run(
-            "run", "--all-of", "ullim", "-p", "emobox", "-p", "speaker-kfold",
+            "run", "--all-of", "cnn", "-p", "emobox", "-p", "speaker-kfold",
             "-c", f"emodb={emodb}", *OVERRIDES, "--out", "out",
         )  # fmt: skip
         assert ended.code == 1, "emobox is not for EMO-DB, and the other run went on"

@@ -8,6 +8,7 @@ import sys
 import typer
 
 from ullim.cli import (
+    audit,
     compare,
     corpora,
     corpora_download,
@@ -31,6 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("predict")(predict.predict)
+app.command("audit")(audit.audit)
 app.command("run")(run.run)
 app.command("train")(train.train)
 app.command("compare")(compare.compare)

@@ -59,7 +59,7 @@ def run_all(
         try:
             recipe = load_recipe(name, overrides=overrides, profile=profile)
         except RecipeError as error:
-            outcomes.append(_Outcome(name, f"failed: {error}"))
+            outcomes.append(_Outcome(name, f"failed: {str(error).splitlines()[0]}"))
             continue
         wanted = [part.name for part in recipe.task.corpora]
         missing = [corpus for corpus in wanted if corpus not in given]
@@ -92,7 +92,7 @@ def run_all(
                     report=progress,
                 )
             except UllimError as error:
-                outcomes.append(_Outcome(folder.name, f"failed: {error}"))
+                outcomes.append(_Outcome(folder.name, f"failed: {str(error).splitlines()[0]}"))
                 note(f"{folder.name}: {error}")
                 continue
             figures = ", ".join(

@@ -75,10 +75,11 @@ class Functionals(Feature):
     movement, jitter and shimmer between frames, rhythm, and modulation energies. ``names`` says
     what each column is.
 
-    Active frames, smoothed over five, lie within ``active_db`` of the loudest part, and nothing outside the first and
-    the last of them counts, so that silence at the ends changes nothing; everything is relative to
-    the clip's level, so that gain changes nothing. Silence and constants give zeros; statistics of
-    voiced frames are those of active frames where fewer than five are voiced, and zero for F0.
+    Active frames, smoothed over five, lie within ``active_db`` of the loudest part, and nothing
+    outside the first and the last of them counts, so that silence at the ends changes nothing;
+    everything is relative to the clip's level, so that gain changes nothing. Silence and constants
+    give zeros; statistics of voiced frames are those of active frames where fewer than five are
+    voiced, and zero for F0.
 
     Attributes:
         active_db: How far under the loudest part a frame is still active.
