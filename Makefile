@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-all lint bench train-default clean
+.PHONY: help demo test test-all lint bench golden clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -35,8 +35,15 @@ lint: $(VENV)/dev ## Check style, types and spelling
 	$(BIN)/codespell
 
 bench: $(VENV)/dev ## Print both sides of every claim about speed
+	$(PIP) install -c constraints.txt -e ".[benchmark]"
 	$(BIN)/python benchmarks/features.py
+	$(BIN)/python benchmarks/prosody.py
 	$(BIN)/python benchmarks/predict.py
+	$(BIN)/python benchmarks/report.py
+	$(BIN)/python benchmarks/corpora.py
+
+golden: $(VENV)/dev ## Measure some figures again: ULLIM_CORPORA=FOLDER make golden
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/golden.py
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist

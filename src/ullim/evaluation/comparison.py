@@ -299,10 +299,10 @@ def _notes(group: Sequence[_Side], n_speakers: int) -> tuple[str, ...]:
 def _recordings(run: Run) -> tuple[str, str] | None:
     """Return what the audio hash of a run covers, and the hash; None where that is not known."""
     digest = run.details.get("audio_hash")
-    rate = (run.recipe.get("feature") or {}).get("sampling_rate")
-    if not digest or rate is None:
+    rates = sorted({str(feature.get("sampling_rate")) for feature in run.features})
+    if not digest or not rates:
         return None
-    return f"{sorted(run.details.get('rows', {}).items())} at {rate}", str(digest)
+    return f"{sorted(run.details.get('rows', {}).items())} at {rates}", str(digest)
 
 
 def _first_answers(answers: Predictions) -> Flags:

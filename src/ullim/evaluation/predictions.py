@@ -129,6 +129,12 @@ class Run:
         text = (self.folder / "recipe.yaml").read_text(encoding="utf-8")
         return dict(yaml.safe_load(text))
 
+    @property
+    def features(self) -> list[dict[str, Any]]:
+        """The features of the recipe; a file from before there could be several names one."""
+        several = self.recipe.get("features")
+        return list(several) if several else [one for one in [self.recipe.get("feature")] if one]
+
     @cached_property
     def history(self) -> dict[str, list[dict[str, list[float]]]]:
         """What ``history.json`` holds: fold to members to curves; empty where there is none."""

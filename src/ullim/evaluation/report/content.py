@@ -101,7 +101,8 @@ def _what(run: Run, t: Words) -> list[Block]:
     protocol = dict(details["protocol"])
     name = str(protocol.pop("name"))
     options = ", ".join(f"{key} {value}" for key, value in protocol.items())
-    feature, model = recipe.get("feature") or {}, recipe.get("model") or {}
+    model = recipe.get("model") or {}
+    members = [str(member["model"].get("name", "")) for member in model.get("members", ())]
     versions = ", ".join(f"{key} {value}" for key, value in details.get("versions", {}).items())
     rows = [
         (t("recipe"), str(details["recipe"])),
@@ -109,8 +110,8 @@ def _what(run: Run, t: Words) -> list[Block]:
         (t("profile"), str(details.get("profile", "full"))),
         (t("seeds"), ", ".join(map(str, details["seeds"]))),
         (t("labels"), t.labels(run.metrics["labels"])),
-        (t("feature"), str(feature.get("name", ""))),
-        (t("model"), str(model.get("name", ""))),
+        (t("feature"), ", ".join(str(feature.get("name", "")) for feature in run.features)),
+        (t("model"), str(model.get("name", "")) + (f" ({', '.join(members)})" if members else "")),
         (t("finished"), str(details.get("finished", ""))),
         (t("machine"), str(details.get("machine", ""))),
         (t("versions"), versions),
