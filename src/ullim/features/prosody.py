@@ -116,7 +116,7 @@ class VoiceQuality(_ClipPitch):
 
     version = "v1"
 
-    name: Literal["voice_quality"] = "voice_quality"
+    name: Literal["voice-quality"] = "voice-quality"
 
     @property
     def n_features(self) -> int:
@@ -266,7 +266,7 @@ class ModulationSpectrum(Feature):
     version = "v1"
     level = "clip"
 
-    name: Literal["modulation_spectrum"] = "modulation_spectrum"
+    name: Literal["modulation-spectrum"] = "modulation-spectrum"
     n_bands: int = Field(19, ge=1, le=128)
 
     @property
