@@ -170,15 +170,23 @@ def _leakage(leakage: Mapping[str, Any], t: Words) -> list[Block]:
     for key, text in (
         ("speakers_on_both_sides", "leak_speakers"),
         ("test_rows_with_trained_recording", "leak_audio"),
+        ("test_rows_with_trained_near_duplicate", "leak_copies"),
+        ("test_rows_overlapping_a_trained_stretch", "leak_stretches"),
     ):
-        if key in left:
-            names = list(map(str, left.pop(key)))
+        found = left.pop(key, None)
+        if found is not None:
+            names = list(map(str, found))
             told = f" ({', '.join(names[:10])}{', …' if len(names) > 10 else ''})" if names else ""
             items.append(t(text, n=len(names), names=told))
     share = left.pop("share_of_test_rows_with_trained_sentence", None)
     if share is not None:
         items.insert(1, t("leak_sentences", share=percent(share)))
+    short = left.pop("rows_too_short_for_a_fingerprint", None)
+    if short:
+        items.append(t("leak_short", n=short))
     for key, value in left.items():
+        if value is None:
+            continue
         told = f"{len(value)}" if isinstance(value, list | dict) else str(value)
         items.append(f"{key.replace('_', ' ')}: {told}")
     return [Heading(t("leakage")), Bullets(items)]

@@ -70,6 +70,18 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "Tested clips whose very recording was also trained on: {n}{names}.",
         "같은 녹음이 학습에도 있는 평가 음성: {n}개{names}.",
     ),
+    "leak_copies": (
+        "Tested clips of which a changed copy was trained on (cut, padded, re-encoded): {n}{names}.",
+        "잘리거나 덧붙거나 다시 압축된 사본이 학습에 있는 평가 음성: {n}개{names}.",
+    ),
+    "leak_stretches": (
+        "Tested clips that overlap a trained stretch of the same file: {n}{names}.",
+        "같은 파일에서 학습한 구간과 겹치는 평가 음성: {n}개{names}.",
+    ),
+    "leak_short": (
+        "Clips too short to be told from copies: {n}.",
+        "사본인지 가리기에 너무 짧은 음성: {n}개.",
+    ),
     "figures": ("Figures", "성능 수치"),
     "figure": ("figure", "지표"),
     "value": ("value", "값"),
