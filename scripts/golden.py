@@ -2,7 +2,7 @@
 
 Usage: ULLIM_CORPORA=FOLDER python scripts/golden.py
 
-Runs every recipe tagged ``golden`` whose corpora lie in the folder, as its ``measured`` entries say,
+Runs every recipe tagged ``golden`` whose corpora lie in the folder as its ``measured`` entries say,
 into a temporary folder. Fails where a figure lies further from the recipe's than its tolerance.
 """
 

@@ -71,7 +71,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "같은 녹음이 학습에도 있는 평가 음성: {n}개{names}.",
     ),
     "leak_copies": (
-        "Tested clips of which a changed copy was trained on (cut, padded, re-encoded): {n}{names}.",
+        "Tested clips with a cut, padded or re-encoded copy among the trained: {n}{names}.",
         "잘리거나 덧붙거나 다시 압축된 사본이 학습에 있는 평가 음성: {n}개{names}.",
     ),
     "leak_stretches": (
