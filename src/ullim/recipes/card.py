@@ -62,7 +62,7 @@ def render(
                     f"- `{line}`" for line in dict.fromkeys(f.command for f in manifest.figures)
                 ),
                 "## Confidence",
-                f"Logits are divided by {manifest.calibration.temperature} (fitted on "
+                f"Logits are divided by {_temperatures(manifest)} (fitted on "
                 f"{manifest.calibration.fitted_on}). Under {manifest.reject_threshold:.2f} the "
                 f"answer is `uncertain`: {recipe.decision.coverage:.0%} of held-out speech lies "
                 "above.",
@@ -110,3 +110,12 @@ def _table(figures: tuple[Figure, ...]) -> str:
             f"{figure.value:.1%} | {interval} |"
         )
     return "\n".join(lines)
+
+
+def _temperatures(manifest: Manifest) -> str:
+    """Return the temperature, or that of each graph where they differ."""
+    shared = manifest.calibration.temperature
+    each = {graph.file: shared * graph.temperature for graph in manifest.graphs}
+    if len(set(each.values())) == 1:
+        return f"{shared:g}"
+    return ", ".join(f"{value:g} in {file}" for file, value in each.items())
