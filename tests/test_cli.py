@@ -1007,6 +1007,26 @@ class TestCorpora:
         assert outcome.code == 2
         assert "write NAME.KEY=VALUE with one of: emodb, manifest" in outcome.said
 
+    def test_part_chosen_by_options_is_not_called_incomplete(self, run, tmp_path):
+        root = tmp_path / "esc"
+        (root / "meta").mkdir(parents=True)
+        (root / "audio").mkdir()
+        lines = ["filename,fold,category,esc10"]
+        for number, kind in enumerate(("dog", "crying_baby")):
+            samples = 0.1 * np.sin(np.arange(16_000) / (3 + number))
+            soundfile.write(root / "audio" / f"{number}.wav", samples, 16_000)
+            lines.append(f"{number}.wav,1,{kind},True")
+        (root / "meta" / "esc50.csv").write_text("\n".join(lines) + "\n")
+        outcome = run("corpora", "check", "esc10", root, "--option", "voices=false")
+        assert outcome.code == 0
+        assert ["no_speech", "1"] in outcome.rows
+        assert "were not compared" in outcome.said
+        assert "extra" not in outcome.said
+        whole = run("corpora", "check", "esc10", root)
+        assert whole.code == 1
+        assert ["no_speech", "400", "2", "-398"] in whole.rows
+        assert "this copy is not complete" in whole.said
+
     def test_wrong_options_are_told_together(self, run, table):
         outcome = run(
             "corpora", "check", "manifest", *table, "--option", "audio=loud", "--option", "x=1"

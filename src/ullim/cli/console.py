@@ -80,8 +80,6 @@ def print_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequen
 
     console = Console(highlight=False)
     table = Table(
-        title=title,
-        title_justify="left",
         header_style="bold",
         box=box.SIMPLE_HEAD,
         show_edge=False,
@@ -107,6 +105,9 @@ def print_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequen
         )
     for row in cells:
         table.add_row(*map(escape, row))
+    if title:
+        # Above it and not its own, which would be broken to the table's width.
+        console.print(title, style="italic", markup=False, soft_wrap=True)
     console.print(table)
 
 

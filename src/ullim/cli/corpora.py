@@ -132,8 +132,10 @@ def _print_findings(corpus: Corpus, findings: dict[str, Any]) -> None:
     expected: dict[str, int | None] = dict.fromkeys(
         label for label in (*corpus.labels, *findings["counts"]) if label in findings["counts"]
     )
-    expected |= corpus.expected_counts
-    expected["speakers"] = corpus.expected_speakers
+    if findings["compared"]:
+        expected |= corpus.expected_counts
+    if findings["speakers"] or corpus.expected_speakers:
+        expected["speakers"] = corpus.expected_speakers if findings["compared"] else None
     if any(n is not None for n in expected.values()):
         rows = [
             (what, _cell(n), found.get(what, 0), _difference(found.get(what, 0), n))
@@ -157,15 +159,18 @@ def _print_findings(corpus: Corpus, findings: dict[str, Any]) -> None:
     else:
         _print_hashes(corpus, findings["hashes"])
         note(f"{findings['read']} recordings read; problems: {summary}")
-    if not corpus.anyones:
+    if findings["compared"]:
         note("this copy is complete" if findings["complete"] else "this copy is not complete")
+    elif not corpus.anyones:
+        note("read by options, so the counts were not compared with the published ones")
 
 
 def _print_hashes(corpus: Corpus, hashes: dict[str, int]) -> None:
     if hashes["same"] or hashes["changed"]:
+        rest = f"; of {hashes['unknown']} they are not known" if hashes["unknown"] else ""
         note(
-            f"{hashes['same']} recordings hold the published samples, {hashes['changed']} do not, "
-            f"of {hashes['unknown']} they are not known"
+            f"{hashes['same']} recordings hold the published samples, {hashes['changed']} do not"
+            f"{rest}"
         )
     elif not corpus.anyones:
         note("the published samples of this corpus are not known, so none were compared")

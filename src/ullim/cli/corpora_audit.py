@@ -152,6 +152,8 @@ def _print(found: dict[str, Any]) -> None:
 def _count(value: Any) -> str:
     if value is None:
         return "not looked for"
+    if isinstance(value, float):
+        return f"{value:.1%}"
     return str(len(value)) if isinstance(value, list) else str(value)
 
 
