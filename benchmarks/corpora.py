@@ -122,6 +122,12 @@ def made_fingerprints(n: int, peaks: int = 100) -> list[Peaks]:
     return prints + [clip[generator.random(peaks) < 0.9] + late for clip in prints[:PLANTED]]
 
 
+def name_of(protocol: ProtocolBase) -> str:
+    """Return what a protocol is called in the table."""
+    plain = isinstance(protocol, RandomSplit) and not protocol.stratified
+    return f"{protocol.name}{' (plain)' if plain else ''}"
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -170,12 +176,12 @@ def main() -> None:
             def split(protocol: ProtocolBase = protocol) -> list[Fold]:
                 return protocol.folds(rows, labels)
 
-            folds = step(f"split: {protocol.name}", split)
+            folds = step(f"split: {name_of(protocol)}", split)
 
             def look(folds: list[Fold] = folds) -> dict[str, object]:
                 return audit(rows, hashes, folds)
 
-            step(f"audit: {protocol.name}, {len(folds)} folds", look)
+            step(f"audit: {name_of(protocol)}, {len(folds)} folds", look)
         step("survey", lambda: survey(rows, None))
     print(f"{'all of it':44} {step.seconds:8.2f} {step.busy:6.2f} {peak_mb():8.0f}")
     if arguments.copies:
