@@ -50,7 +50,8 @@ def page() -> str:
         "|---|---|---|---|---|---|",
         *(
             f"| [{corpus.name}](#{corpus.name}) | {corpus.title} | {', '.join(corpus.languages)} | "
-            f"{sum(corpus.expected_counts.values()):,} | {corpus.expected_speakers} | "
+            f"{_number(corpus, sum(corpus.expected_counts.values()))} | "
+            f"{_number(corpus, corpus.expected_speakers)} | "
             f"{corpus.licence} |"
             for corpus in corpora
         ),
@@ -67,8 +68,10 @@ def ours() -> list[type[Corpus]]:
 def section(corpus: type[Corpus]) -> str:
     """Return what is known of one corpus."""
     counts = ", ".join(f"{label} {n:,}" for label, n in corpus.expected_counts.items())
-    speakers = corpus.expected_speakers or "as given"
-    total = f"{sum(corpus.expected_counts.values()):,} ({counts})" if counts else "as given"
+    speakers = _number(corpus, corpus.expected_speakers)
+    total = _number(corpus, sum(corpus.expected_counts.values()))
+    if counts:
+        total += f" ({counts})"
     lines = [
         f"## {corpus.name}",
         "",
@@ -84,7 +87,7 @@ def section(corpus: type[Corpus]) -> str:
         lines.append(f"- How to get it: {corpus.how_to_get}")
     for download in corpus.downloads:
         size = "" if download.size_bytes is None else f", {download.size_bytes:,} bytes"
-        checksum = download.checksum or "no checksum published"
+        checksum = download.checksum or "no checksum known"
         lines.append(f"- `ullim corpora download` fetches <{download.url}>{size}, {checksum}.")
     known = len(known_digests(corpus.name))
     if known:
@@ -100,6 +103,12 @@ def section(corpus: type[Corpus]) -> str:
         lines += ["- Know before trusting a figure on it:"]
         lines += [f"  - {defect}" for defect in corpus.known_defects]
     return "\n".join(lines) + "\n"
+
+
+def _number(corpus: type[Corpus], number: int | None) -> str:
+    if number:
+        return f"{number:,}"
+    return "as given" if corpus.anyones else "not told"
 
 
 def parts(task: dict[str, list[dict[str, str]]]) -> set[str]:

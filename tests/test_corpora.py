@@ -51,6 +51,8 @@ class TestEveryCorpus:
             assert getattr(cls, fact).strip(), fact
         assert cls.anyones or re.search(r"\b(19|20)\d\d\b", cls.citation), "which year?"
         assert re.fullmatch(r"https://\S+", cls.homepage)
+        assert bool(cls.how_to_get.strip()) != cls.anyones
+        assert not (cls.anyones and cls.downloads)
         assert re.fullmatch(r"[a-z0-9_]+", cls.name)
         assert all(isinstance(defect, str) and defect for defect in cls.known_defects)
 
@@ -116,7 +118,8 @@ class TestEveryCorpus:
 
     @EVERY_CORPUS
     def test_missing_folder_tells_layout_and_source(self, cls, tmp_path):
-        with pytest.raises(CorpusError, match=re.escape(cls.homepage)) as caught:
+        source = f"ullim corpora show {cls.name}" if cls.anyones else cls.homepage
+        with pytest.raises(CorpusError, match=re.escape(source)) as caught:
             cls().load(tmp_path / "nowhere")
         assert caught.value.code == "not_found"
         assert cls.layout in str(caught.value)

@@ -266,7 +266,9 @@ class TestCheck:
             soundfile.write(file, make_speech(0.5), 16_000)
         outcome = CliRunner().invoke(app, ["corpora", "check", name, str(root)])
         assert outcome.exit_code == 0, outcome.output
-        assert "anger\t\t" in outcome.stdout
+        assert "\tfound\n" in outcome.stdout
+        assert "anger\t" in outcome.stdout
+        assert "complete" not in outcome.output
         first = sorted(root.rglob("*.wav"))[0]
         first.write_bytes(b"")
         assert CliRunner().invoke(app, ["corpora", "check", name, str(root)]).exit_code == 1

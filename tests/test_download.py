@@ -155,6 +155,37 @@ class TestFetch:
         assert fetched.sha256 == hashlib.sha256(CONTENT).hexdigest()
 
 
+class TestSeveralArchives:
+    """Each in a folder of its own, as FSDKaggle2018 comes."""
+
+    @pytest.fixture(autouse=True)
+    def _two(self, owner, monkeypatch):
+        offered = [
+            Download(owner.url, f"{name}.zip", len(CONTENT), folder=name) for name in ("one", "two")
+        ]
+        monkeypatch.setattr(Emodb, "downloads", tuple(offered))
+
+    def test_each_has_its_folder(self, tmp_path):
+        assert [item.file for item in get(tmp_path)] == ["one.zip", "two.zip"]
+        assert files(tmp_path / "one") == files(tmp_path / "two")
+        assert files(tmp_path / "two") == {"wav/03a01Wa.wav", "readme.txt"}
+        assert {path.name for path in tmp_path.iterdir()} == {"one", "two"}
+
+    def test_what_is_unpacked_is_not_fetched_again(self, owner, tmp_path):
+        (tmp_path / "one").mkdir()
+        (tmp_path / ".two.zip.unpacking").mkdir()
+        assert [item.file for item in get(tmp_path)] == ["two.zip"]
+        assert len(owner.asked) == 1
+
+    def test_all_of_it_is_there(self, owner, tmp_path):
+        get(tmp_path)
+        owner.asked.clear()
+        with pytest.raises(CorpusError, match="already; see whether it is whole") as caught:
+            get(tmp_path)
+        assert caught.value.code == "not_empty"
+        assert owner.asked == []
+
+
 class TestResume:
     def test_dropped_connection_goes_on_where_it_broke(self, owner, offer, tmp_path):
         owner.cut_after = [300_000, 100_000]
@@ -357,8 +388,14 @@ class TestFacts:
                 r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", item.checksum
             )
             assert item.size_bytes is None or item.size_bytes > 0
+            assert re.fullmatch(r"[\w.-]*", item.folder)
+
+    def test_archives_do_not_unpack_over_each_other(self, name):
+        downloads = registry.component("corpora", name).downloads
+        assert len({item.file for item in downloads}) == len(downloads)
+        assert len(downloads) < 2 or len({item.folder for item in downloads}) == len(downloads)
 
     def test_a_person_is_told_how_to_get_it(self, name):
         corpus = registry.component("corpora", name)()
-        assert corpus.homepage in how_to_get(corpus)
+        assert (corpus.homepage in how_to_get(corpus)) != corpus.anyones
         assert f"ullim corpora check {name}" in how_to_get(corpus)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -15,6 +18,10 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
+
+# The least room that a column of sentences is left.
+_TEXT_WIDTH = 12
+_NUMBER = re.compile(r"[-+]?[\d.,]*( ?%)?")
 
 # rich is imported where it is used: an answer in JSON, or to a pipe, needs none of it.
 
@@ -44,21 +51,64 @@ def print_lines(lines: Sequence[str]) -> None:
     sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
+def print_text(lines: Sequence[str]) -> None:
+    """Write lines to stdout: broken between words on a terminal, as they are in a pipe."""
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        lines = [
+            textwrap.fill(
+                line,
+                width,
+                subsequent_indent="    " if line.startswith("  ") else "  ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            for line in lines
+        ]
+    print_lines(lines)
+
+
 def print_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Write a table to stdout: ruled on a terminal, tab-separated in a pipe."""
     if not sys.stdout.isatty():
         print_lines(["\t".join(str(cell) for cell in row) for row in [columns, *rows]])
         return
+    from rich import box
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    table = Table(
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    cells = [[str(cell) for cell in row] for row in rows]
+    below = [[row[place] for row in cells] for place in range(len(columns))]
+    # Names and numbers are not broken as long as that leaves the sentences room.
+    whole = [not any(" " in cell for cell in column) for column in below]
+    widths = [
+        max(len(cell) if keep else _TEXT_WIDTH for cell in (name, *column)) + 2
+        for name, column, keep in zip(columns, below, whole, strict=True)
+    ]
+    fits = sum(widths) <= console.width + 2
+    for name, column, keep in zip(columns, below, whole, strict=True):
+        number = any(column) and all(_NUMBER.fullmatch(cell) for cell in column)
+        table.add_column(
+            escape(name),
+            overflow="fold",
+            no_wrap=fits and keep,
+            justify="right" if number else "left",
+        )
+    for row in cells:
+        table.add_row(*map(escape, row))
+    if title:
+        # Above it and not its own, which would be broken to the table's width.
+        console.print(title, style="italic", markup=False, soft_wrap=True)
+    console.print(table)
 
 
 def print_json(value: Any) -> None:

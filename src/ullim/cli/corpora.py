@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ullim.cli.console import StageProgress, note, print_json, print_lines, print_table
+from ullim.cli.console import StageProgress, note, print_json, print_table, print_text
 from ullim.cli.corpora_audit import audit
+from ullim.cli.corpora_options import Json, Name, Options, Place, as_yaml, described, read_as
 from ullim.cli.corpora_raters import raters
 
 if TYPE_CHECKING:
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="List, show and check speech corpora.")
 app.command()(audit)
 app.command()(raters)
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Name = Annotated[str, typer.Argument(help="A name of `ullim corpora list`.")]
-Folder = Annotated[Path, typer.Argument(help="The folder the owner's archive unpacks to.")]
 
 _TOLD_OF_A_KIND = 5
 
@@ -48,15 +45,19 @@ def list_corpora(json: Json = False) -> None:
         return
     print_table(
         None,
-        ("name", "title", "languages", "utterances", "speakers", "labels", "licence"),
-        [[_cell(value) for value in row.values()] for row in rows],
+        ("name", "languages", "utterances", "speakers", "labels", "licence"),
+        [
+            [_cell(row[column]) for column in ("name", "languages", "utterances", "speakers")]
+            + [len(row["labels"]), row["licence"]]
+            for row in rows
+        ],
     )
 
 
 @app.command()
 def show(name: Name, json: Json = False) -> None:
-    """Print what is known of a corpus: licence, citation, counts, defects."""
-    corpus = _corpus(name)
+    """Print what is known of a corpus: licence, citation, counts, options, defects."""
+    corpus = read_as(name)
     facts: dict[str, Any] = {
         "name": corpus.name,
         "title": corpus.title,
@@ -68,32 +69,48 @@ def show(name: Name, json: Json = False) -> None:
         "expected_counts": corpus.expected_counts,
         "expected_speakers": corpus.expected_speakers,
         "how_to_get": corpus.how_to_get,
+        "downloads": [asdict(download) for download in corpus.downloads],
+        "options": described(type(corpus)),
         "known_defects": list(corpus.known_defects),
     }
     if json:
         print_json(facts)
         return
+    downloads, options = facts.pop("downloads"), facts.pop("options")
     defects = facts.pop("known_defects")
-    lines = [f"{key}: {_cell(value)}" for key, value in facts.items()]
-    print_lines([*lines, "known defects:", *(f"  - {defect}" for defect in defects)])
+    lines = [f"{key.replace('_', ' ')}: {_cell(value)}" for key, value in facts.items() if value]
+    if downloads:
+        lines.append("fetched by `ullim corpora download`:")
+        lines += [f"  - {download['url']}" for download in downloads]
+    if options:
+        lines.append("options (--option KEY=VALUE, the value in YAML; in a recipe, beside name):")
+        lines += [
+            f"  - {option['name']}={as_yaml(option['default'])}"
+            f" ({option['takes']}): {option['about']}"
+            for option in options
+        ]
+    if defects:
+        lines += ["known defects:", *(f"  - {defect}" for defect in defects)]
+    print_text(lines)
 
 
 @app.command()
 def check(
     name: Name,
-    path: Folder,
+    path: Place,
     audio: Annotated[
         bool, typer.Option("--audio/--no-audio", help="Decode every recording, or only count.")
     ] = True,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, help="Recordings decoded at the same time.")
     ] = 2,
+    option: Options = None,
     json: Json = False,
 ) -> None:
     """Compare a copy with the published counts and recordings; exit 1 where it is not whole."""
     from ullim.corpora.check import check as compare
 
-    corpus = _corpus(name)
+    corpus = read_as(name, option)
     with StageProgress() as progress:
         findings = compare(
             corpus,
@@ -112,20 +129,21 @@ def check(
 
 def _print_findings(corpus: Corpus, findings: dict[str, Any]) -> None:
     found = findings["counts"] | {"speakers": findings["speakers"]}
-    expected: dict[str, int | None] = {**corpus.expected_counts}
-    if corpus.anyones:
-        expected = dict.fromkeys(findings["counts"])
-    expected["speakers"] = corpus.expected_speakers
-    rows = [
-        (
-            what,
-            _cell(n),
-            found.get(what, 0),
-            "" if n is None else _difference(found.get(what, 0) - n),
-        )
-        for what, n in expected.items()
-    ]
-    print_table(corpus.title, ("", "published", "found", "difference"), rows)
+    expected: dict[str, int | None] = dict.fromkeys(
+        label for label in (*corpus.labels, *findings["counts"]) if label in findings["counts"]
+    )
+    if findings["compared"]:
+        expected |= corpus.expected_counts
+    if findings["speakers"] or corpus.expected_speakers:
+        expected["speakers"] = corpus.expected_speakers if findings["compared"] else None
+    if any(n is not None for n in expected.values()):
+        rows = [
+            (what, _cell(n), found.get(what, 0), _difference(found.get(what, 0), n))
+            for what, n in expected.items()
+        ]
+        print_table(corpus.title, ("", "published", "found", "difference"), rows)
+    else:
+        print_table(corpus.title, ("", "found"), [(what, found[what]) for what in expected])
     kinds = Counter(problem["code"] for problem in findings["problems"])
     told: Counter[str] = Counter()
     for problem in findings["problems"]:
@@ -138,23 +156,24 @@ def _print_findings(corpus: Corpus, findings: dict[str, Any]) -> None:
     summary = ", ".join(f"{n} {code}" for code, n in sorted(kinds.items())) or "none"
     if findings["read"] is None:
         note(f"no recording was decoded; problems: {summary}")
-        return
-    hashes = findings["hashes"]
-    if hashes["same"] or hashes["changed"]:
-        note(
-            f"{hashes['same']} recordings hold the published samples, {hashes['changed']} do not, "
-            f"of {hashes['unknown']} they are not known"
-        )
     else:
+        _print_hashes(corpus, findings["hashes"])
+        note(f"{findings['read']} recordings read; problems: {summary}")
+    if findings["compared"]:
+        note("this copy is complete" if findings["complete"] else "this copy is not complete")
+    elif not corpus.anyones:
+        note("read by options, so the counts were not compared with the published ones")
+
+
+def _print_hashes(corpus: Corpus, hashes: dict[str, int]) -> None:
+    if hashes["same"] or hashes["changed"]:
+        rest = f"; of {hashes['unknown']} they are not known" if hashes["unknown"] else ""
+        note(
+            f"{hashes['same']} recordings hold the published samples, {hashes['changed']} do not"
+            f"{rest}"
+        )
+    elif not corpus.anyones:
         note("the published samples of this corpus are not known, so none were compared")
-    note(f"{findings['read']} recordings read; problems: {summary}")
-
-
-def _corpus(name: str) -> Corpus:
-    from ullim import registry
-
-    corpus: Corpus = registry.component("corpora", name)()
-    return corpus
 
 
 def _cell(value: object) -> str:
@@ -167,5 +186,5 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def _difference(difference: int) -> str:
-    return "" if difference == 0 else f"{difference:+d}"
+def _difference(found: int, published: int | None) -> str:
+    return "" if published is None or found == published else f"{found - published:+d}"

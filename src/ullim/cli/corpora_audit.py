@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ullim.cli.console import StageProgress, note, print_json, print_table
+from ullim.cli.corpora_options import Json, read_as
 from ullim.errors import RecipeError
 
 _SHOWN = 20
@@ -41,18 +42,27 @@ def audit(
     write_folds: Annotated[
         Path | None, typer.Option(help="Write the folds down as a file for the protocol fixed.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            metavar="[NAME.]KEY=VALUE",
+            help="How to read it; with several corpora, NAME says which; may be repeated.",
+        ),
+    ] = None,
+    json: Json = False,
 ) -> None:
     """Find shared speakers and texts, duplicate recordings and overlapping cuts."""
-    from ullim import registry
     from ullim.evaluation import leakage, protocols
 
     scheme = None if protocol is None else protocols.parse_protocol(protocol)
     if write_folds is not None and scheme is None:
         raise RecipeError("--write-folds needs a --protocol that makes them", code="bad_protocol")
     utterances = []
-    for name, path in _folders(corpus):
-        utterances += registry.component("corpora", name)().load(path)
+    folders = _folders(corpus)
+    options = _options(option or [], {name for name, _ in folders})
+    for name, path in folders:
+        utterances += read_as(name, options[name]).load(path)
     folds = (
         None
         if scheme is None
@@ -102,6 +112,24 @@ def _folders(pairs: list[str]) -> list[tuple[str, Path]]:
     return folders
 
 
+def _options(given: list[str], names: set[str]) -> dict[str, list[str]]:
+    """Return the options of each corpus."""
+    options: dict[str, list[str]] = {name: [] for name in names}
+    for option in given:
+        name, dot, _ = option.partition("=")[0].partition(".")
+        if dot and name in names:
+            options[name].append(option[len(name) + 1 :])
+        elif len(names) == 1 and not dot:
+            options[next(iter(names))].append(option)
+        else:
+            raise RecipeError(
+                f"--option {option!r} does not say which corpus it is of; write NAME.KEY=VALUE "
+                f"with one of: {', '.join(sorted(names))}",
+                code="bad_option",
+            )
+    return options
+
+
 def _print(found: dict[str, Any]) -> None:
     rows = []
     for part in ("corpora", "leakage"):
@@ -124,6 +152,8 @@ def _print(found: dict[str, Any]) -> None:
 def _count(value: Any) -> str:
     if value is None:
         return "not looked for"
+    if isinstance(value, float):
+        return f"{value:.1%}"
     return str(len(value)) if isinstance(value, list) else str(value)
 
 

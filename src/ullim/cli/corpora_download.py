@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ullim.cli.console import StageProgress, note, print_lines
-from ullim.cli.corpora import Name
+from ullim.cli.console import StageProgress, note, print_text
+from ullim.cli.corpora_options import Name, read_as
 from ullim.errors import CorpusError
 
 
@@ -20,12 +20,11 @@ def download(
     keep: Annotated[bool, typer.Option("--keep-archive", help="Keep the archive too.")] = False,
 ) -> None:
     """Fetch a corpus from its owner, or say how to ask for it; goes on where it stopped."""
-    from ullim import registry
     from ullim.corpora.download import fetch, how_to_get
 
-    corpus = registry.component("corpora", name)()
+    corpus = read_as(name)
     if not corpus.downloads:
-        print_lines([how_to_get(corpus)])
+        print_text([how_to_get(corpus)])
         raise typer.Exit(1)
     for file in corpus.downloads:
         size = "size unknown" if file.size_bytes is None else f"{file.size_bytes / 1e6:,.0f} MB"
@@ -48,6 +47,6 @@ def download(
 
         fetched = fetch(corpus, folder, keep_archives=keep, progress=show)
     for item in fetched:
-        told = "as its owner publishes" if item.verified else "its owner publishes no checksum"
+        told = "as its owner publishes" if item.verified else "compared with nothing"
         note(f"{item.file}: sha256 {item.sha256} ({told})")
     note(f"unpacked to {folder}; see whether it is whole: ullim corpora check {name} {folder}")

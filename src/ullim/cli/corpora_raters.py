@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from ullim.cli.console import note, print_json, print_table
-
-if TYPE_CHECKING:
-    from ullim.corpora import Corpus
+from ullim.cli.corpora_options import Json, Name, Options, Place, read_as
 
 _BY = ("session", "group", "gender", "language", "speaker")
 
 
 def raters(
-    name: Annotated[str, typer.Argument(help="A name of `ullim corpora list`.")],
-    path: Annotated[Path, typer.Argument(help="Where it lies.")],
+    name: Name,
+    path: Place,
     by: Annotated[
         str | None, typer.Option("--by", help=f"Also for each part: {', '.join(_BY)}.")
     ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--option", metavar="KEY=VALUE", help="How to read it; may be repeated."),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    option: Options = None,
+    json: Json = False,
 ) -> None:
     """Print how far raters agree, what one reaches against the others, and what votes make.
 
@@ -37,7 +31,7 @@ def raters(
 
     if by is not None and by not in _BY:
         raise UllimError(f"--by takes {', '.join(_BY)}, and was given {by!r}", code="bad_option")
-    corpus = _read_as(name, option or [])
+    corpus = read_as(name, option)
     utterances = corpus.load(path)
     labels = [label for label in corpus.labels if label in corpus.offered(utterances)]
     found = {"corpus": corpus.name, "labels": labels} | summarise(utterances, labels)
@@ -50,38 +44,6 @@ def raters(
         print_json(found)
         return
     _print(corpus.title, found)
-
-
-def _read_as(name: str, options: Sequence[str]) -> Corpus:
-    import yaml
-    from pydantic import ValidationError
-
-    from ullim import registry
-    from ullim.errors import UllimError
-
-    given = {}
-    for option in options:
-        key, equals, value = option.partition("=")
-        if not equals or not key:
-            raise UllimError(
-                f"--option takes KEY=VALUE and was given {option!r}", code="bad_option"
-            )
-        try:
-            given[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UllimError(f"--option {key}: {value!r} is no YAML", code="bad_option") from error
-    cls = registry.component("corpora", name)
-    try:
-        corpus: Corpus = cls(**given)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
-        )
-        raise UllimError(
-            f"options of {name}: {problems}; it has: {', '.join(cls.model_fields) or 'none'}",
-            code="bad_option",
-        ) from error
-    return corpus
 
 
 def _print(title: str, found: dict[str, Any]) -> None:

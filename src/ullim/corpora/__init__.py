@@ -26,13 +26,16 @@ class Download:
         url: Where the owner keeps it.
         file: Name it is kept under; a ``.zip`` is unpacked.
         size_bytes: Its size; None where the owner makes it anew for everybody.
-        checksum: ``md5:...`` or ``sha256:...`` as the owner publishes it; None where there is none.
+        checksum: ``md5:...`` or ``sha256:...`` as the owner publishes it; None where there is none,
+            or we know none.
+        folder: Folder below the corpus' own that a ``.zip`` is unpacked to; empty for that itself.
     """
 
     url: str
     file: str
     size_bytes: int | None = None
     checksum: str | None = None
+    folder: str = ""
 
 
 class Corpus(BaseModel, ABC):
@@ -60,7 +63,8 @@ class Corpus(BaseModel, ABC):
         layout: A path or two, as the owner's archive unpacks.
         downloads: What ``ullim corpora download`` may fetch; empty where the owner wants to be
             asked first.
-        how_to_get: Steps for a person: what to fetch or whom to ask, and what else to know.
+        how_to_get: Steps for a person: what to fetch or whom to ask, and what else to know; empty
+            for a layout for anybody's recordings.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -109,14 +113,14 @@ class Corpus(BaseModel, ABC):
             wanted = f"a folder or a file {files}" if files else "a folder"
             raise CorpusError(
                 f"{self.title}: {path} is not {wanted}; give the folder that holds {self.layout} "
-                f"(get the corpus from {self.homepage})",
+                f"({self._source()})",
                 code="not_found",
             )
         utterances = sorted(self._scan(path), key=lambda utterance: utterance.id)
         if not utterances:
             raise CorpusError(
-                f"{self.title}: nothing under {path} is laid out as {self.layout}; "
-                f"give the folder the owner's archive unpacks to ({self.homepage})",
+                f"{self.title}: nothing under {path} is laid out as {self.layout}; give the folder "
+                f"that is, as the archive unpacks ({self._source()})",
                 code="empty",
             )
         repeated = [i for i, n in Counter(u.id for u in utterances).items() if n > 1]
@@ -127,6 +131,12 @@ class Corpus(BaseModel, ABC):
                 code="repeated",
             )
         return utterances
+
+    def _source(self) -> str:
+        """Return where an error sends whoever gave another folder."""
+        if self.anyones:
+            return f"other names are options of reading: ullim corpora show {self.name}"
+        return f"get the corpus from {self.homepage}"
 
 
 def acted(label: str) -> tuple[Vote, ...]:

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
-from ullim.corpora import Corpus, acted
+from ullim.corpora import Corpus, Download, acted
 from ullim.corpora._tables import Problems, read_table
 from ullim.types import NO_SPEECH, Utterance
 
@@ -29,6 +29,13 @@ class Esc(Corpus):
     )
     homepage = "https://github.com/karolpiczak/ESC-50"
     layout = "audio/1-100032-A-0.wav and meta/esc50.csv"
+    # GitHub packs the archive anew for everybody, so there is neither a size nor a checksum.
+    downloads = (
+        Download(
+            url="https://github.com/karolpiczak/ESC-50/archive/refs/heads/master.zip",
+            file="ESC-50.zip",
+        ),
+    )
     expected_speakers = 5
 
     voices: bool = True

@@ -140,7 +140,9 @@ class RowReader:
         if age is not None and not 0 <= age <= _OLDEST:
             self._wrong("bad_age", f"age {age} does not lie in 0-{_OLDEST:.0f}")
         dimensions = {
-            name: value for name in _DIMENSIONS if (value := self._number(name, row)) is not None
+            name: value
+            for name in _DIMENSIONS
+            if name in row and (value := self._number(name, row)) is not None
         }
         identifier = row.get("id", "") or _identifier(row)
         first = self._seen.setdefault(identifier, place)

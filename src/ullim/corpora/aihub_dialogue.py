@@ -65,8 +65,14 @@ class AihubDialogue(Corpus):
         "AI Hub (2020). Conversational speech dataset for emotion classification "
         "(감정 분류를 위한 대화 음성 데이터셋). National Information Society Agency, Korea."
     )
-    homepage = "https://aihub.or.kr/"
+    homepage = "https://aihub.or.kr/aihubdata/data/view.do?dataSetSn=263"
     layout = "4차년도.csv, 5차년도.csv and 5차년도_2차.csv, with <wav_id>.wav beside or below"
+    how_to_get = (
+        "On application: sign in to AI Hub, open data set 263 and press download (다운로드); the "
+        "owner asks what it is for. Many sets of AI Hub are for people in Korea only; whether "
+        "this one is was not verified. It comes as three tables and an archive of recordings for "
+        "each; the tables alone load, for what they say of raters and texts."
+    )
     # By the first rater, whom `ullim corpora check` counts.
     expected_counts = {
         "neutral": 11_958,

@@ -112,15 +112,20 @@ def check(
         ``counts`` per label, ``speakers``, ``read`` (recordings that could be; None where none
         was tried), ``hashes`` (how many recordings have the samples we know, how many have
         others, and how many we know nothing of; None likewise), ``problems`` (each with ``code``,
-        ``id`` where it has one, and ``message``), and ``complete``: counts as published, every
-        recording usable, none missing or changed.
+        ``id`` where it has one, and ``message``), ``compared`` (whether with what is published:
+        not where options of reading choose a part, nor anybody's recordings), and ``complete``:
+        counts as published where that was compared, every recording usable, none missing or
+        changed.
 
     Raises:
         CorpusError: Nothing of the corpus lies there.
     """
     utterances = corpus.load(path)
     known = known_digests(corpus.name)
-    problems = [*_missing(utterances, known), *_extra(utterances, path)]
+    compared = not corpus.anyones and not _chosen(corpus)
+    problems = _extra(utterances, path) if compared or corpus.anyones else []
+    if compared:
+        problems = [*_missing(utterances, known), *problems]
     read: int | None = None
     hashes: dict[str, int] | None = None
     if decode:
@@ -148,8 +153,8 @@ def check(
             problems.extend(_blemishes(name, found))
     # What is published counts the actor's or the owner's label, not the majority of raters.
     counts = Counter(u.votes[0].label if u.votes else UNKNOWN for u in utterances)
-    # A reader of anybody's folder, a manifest, expects nothing.
-    expected = {label: n for label, n in corpus.expected_counts.items() if n}
+    # Of anybody's folder nothing is expected.
+    expected = corpus.expected_counts if compared else {}
     speakers = len({utterance.speaker for utterance in utterances} - {None})
     return {
         "corpus": corpus.name,
@@ -159,11 +164,17 @@ def check(
         "read": read,
         "hashes": hashes,
         "problems": problems,
+        "compared": compared,
         "complete": read in (None, len(utterances))
         and (not expected or dict(counts) == expected)
-        and (not corpus.expected_speakers or speakers == corpus.expected_speakers)
+        and (not (compared and corpus.expected_speakers) or speakers == corpus.expected_speakers)
         and not any(problem["code"] in {"missing", "changed"} for problem in problems),
     }
+
+
+def _chosen(corpus: Corpus) -> bool:
+    """Return whether options are set that may leave out what is published."""
+    return corpus != type(corpus)()
 
 
 def _problem(code: str, name: str, message: str) -> dict[str, str]:

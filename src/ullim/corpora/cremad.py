@@ -67,6 +67,13 @@ class Cremad(Corpus):
     )
     homepage = "https://github.com/CheyneyComputerScience/CREMA-D"
     layout = "AudioWAV/1001_DFA_ANG_XX.wav"
+    how_to_get = (
+        "Free at GitHub, but kept in Git LFS, which a downloaded zip lacks: install Git LFS and "
+        "clone the repository with GIT_LFS_SKIP_SMUDGE=1, then in it: "
+        "git lfs pull --include \"AudioWAV/*\". Where GitHub's quota is used up, the owner's "
+        "laboratory keeps a copy at https://gitlab.com/cs-cooper-lab/crema-d-mirror (as users "
+        "report; not verified)."
+    )
     expected_counts = {label: 1087 if label == "neutral" else 1271 for label in labels}
     expected_speakers = 91
     known_defects = (

@@ -48,7 +48,7 @@ class Fetched:
 
     Attributes:
         sha256: Of the file as it came.
-        verified: Whether the owner publishes a checksum, which then was right.
+        verified: Whether we know a checksum of the owner's, which then was right.
     """
 
     file: str
@@ -84,18 +84,25 @@ def fetch(
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _check_empty(corpus, folder)
+        left = [item for item in corpus.downloads if not _is_unpacked(item, folder)]
+        if not left:
+            raise CorpusError(
+                f"{folder} holds {corpus.title} already; see whether it is whole: ullim corpora "
+                f"check {corpus.name} {folder}",
+                code="not_empty",
+            )
         fetched = []
-        for download in corpus.downloads:
+        for download in left:
             file = folder / download.file
             if not (file.is_file() and download.checksum and _is_right(file, download.checksum)):
                 _get(download, file, attempts, pause_s, progress)
             fetched.append(
                 Fetched(download.file, _digest(file, "sha256"), download.checksum is not None)
             )
-        for download in corpus.downloads:
+        for download in left:
             file = folder / download.file
             if file.suffix.lower() == ".zip":
-                unpack(file, folder)
+                unpack(file, folder, below=download.folder)
                 if not keep_archives:
                     file.unlink()
     return fetched
@@ -103,6 +110,11 @@ def fetch(
 
 def how_to_get(corpus: Corpus) -> str:
     """Return what a person does to get a corpus that is not fetched by a program."""
+    if corpus.anyones:
+        return (
+            f"{corpus.title} is a layout for anybody's recordings, so there is nothing to fetch. "
+            f"Lay yours out as {corpus.layout}, then run: ullim corpora check {corpus.name} PATH"
+        )
     steps = corpus.how_to_get or "Its owner's page says how to get it."
     return (
         f"{corpus.title} is not fetched by a program. {steps} See {corpus.homepage}. Unpack it so "
@@ -110,10 +122,15 @@ def how_to_get(corpus: Corpus) -> str:
     )
 
 
-def unpack(archive: Path, folder: Path) -> None:
+def unpack(archive: Path, folder: Path, *, below: str = "") -> None:
     """Unpack a zip archive into a folder, all of it or nothing.
 
     Where the archive holds a single folder, its contents are unpacked and not the folder.
+
+    Args:
+        archive: The archive.
+        folder: Where it is unpacked beside, and to.
+        below: A folder in there that is made of it; empty for ``folder`` itself.
 
     Raises:
         CorpusError: The archive is damaged, has a member that would be written elsewhere or is a
@@ -133,6 +150,9 @@ def unpack(archive: Path, folder: Path) -> None:
             opened.extractall(beside)
             inside = list(beside.iterdir())
             root = inside[0] if len(inside) == 1 and inside[0].is_dir() else beside
+            if below:
+                root.replace(folder / below)
+                return
             for item in sorted(root.iterdir()):
                 if (folder / item.name).exists():
                     raise CorpusError(
@@ -149,6 +169,11 @@ def unpack(archive: Path, folder: Path) -> None:
         ) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _is_unpacked(download: Download, folder: Path) -> bool:
+    """Return whether an earlier call unpacked it; told only of what has a folder of its own."""
+    return bool(download.folder) and (folder / download.folder).is_dir()
 
 
 def _check_member(archive: Path, member: Any) -> None:
@@ -171,6 +196,7 @@ def _check_empty(corpus: Corpus, folder: Path) -> None:
             f"{download.file}.part",
             f"{download.file}.part.tag",
             f".{download.file}.unpacking",
+            download.folder,
         )
     }
     others = sorted(path.name for path in folder.iterdir() if path.name not in ours)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ullim.corpora import Download
 from ullim.corpora._esc import Esc
 from ullim.types import NO_SPEECH
 
@@ -17,12 +16,6 @@ class Esc10(Esc):
     name = "esc10"
     title = "ESC-10 (environmental sounds)"
     licence = "CC BY 3.0/4.0 per clip"
-    downloads = (
-        Download(
-            url="https://github.com/karolpiczak/ESC-50/archive/refs/heads/master.zip",
-            file="ESC-50.zip",
-        ),
-    )
     how_to_get = (
         "Free at GitHub, as a part of ESC-50 (about 600 MB): download the repository. The other "
         "forty classes of ESC-50 are CC BY-NC."

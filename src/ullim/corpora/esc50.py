@@ -16,6 +16,10 @@ class Esc50(Esc):
     name = "esc50"
     title = "ESC-50 (environmental sounds)"
     licence = "CC BY-NC 3.0; the part ESC-10 CC BY"
+    how_to_get = (
+        "Free at GitHub (about 600 MB): download the repository. Not for commercial use, but for "
+        "the ten classes of esc10."
+    )
     expected_counts = {NO_SPEECH: 2000}
     voiced_groups = VOICED
     known_defects = (

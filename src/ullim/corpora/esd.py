@@ -48,6 +48,11 @@ class Esd(Corpus):
     )
     homepage = "https://github.com/HLTSingapore/Emotional-Speech-Data"
     layout = "0001/Angry/0001_000351.wav, or 0001/Angry/train/0001_000351.wav, and 0001/0001.txt"
+    how_to_get = (
+        "For research only: fill in the licence that the repository's README links, send it to the "
+        "address given there, and take the archive from the README's link to Google Drive. Whoever "
+        "can not reach that drive asks at the same address."
+    )
     expected_counts = dict.fromkeys(labels, 7000)
     expected_speakers = 20
     known_defects = (

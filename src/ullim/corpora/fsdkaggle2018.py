@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ullim.corpora import Corpus, acted
+from ullim.corpora import Corpus, Download, acted
 from ullim.corpora._tables import Problems, read_table
 from ullim.types import NO_SPEECH, Utterance
 
@@ -40,6 +40,19 @@ class Fsdkaggle2018(Corpus):
     homepage = "https://zenodo.org/records/2552860"
     layout = (
         "FSDKaggle2018.audio_train/00044347.wav and FSDKaggle2018.meta/train_post_competition.csv"
+    )
+    downloads = tuple(
+        Download(
+            url=f"https://zenodo.org/records/2552860/files/{name}.zip?download=1",
+            file=f"{name}.zip",
+            folder=name,
+        )
+        for name in ("FSDKaggle2018.meta", "FSDKaggle2018.audio_train", "FSDKaggle2018.audio_test")
+    )
+    how_to_get = (
+        "Free at Zenodo (about 5 GB): meta, audio_train and audio_test of record 2552860. Zenodo "
+        "shows an MD5 for each file; they were not at hand here, so compare them yourself "
+        "(--keep-archive)."
     )
     expected_counts = {NO_SPEECH: 11_073}
     expected_speakers = None

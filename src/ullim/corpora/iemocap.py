@@ -90,6 +90,13 @@ class Iemocap(TabledCorpus):
         "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt and "
         "Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav"
     )
+    how_to_get = (
+        "On application: read the release form (https://sail.usc.edu/iemocap/"
+        "Data_Release_Form_IEMOCAP.pdf) and fill in the request at "
+        "https://sail.usc.edu/iemocap/iemocap_release.htm; SAIL then sends where to download it. "
+        "It is for internal research; whether a model learned from it may be passed on is for SAIL "
+        "to say."
+    )
     expected_counts = {
         "anger": 1103,
         "happiness": 595,

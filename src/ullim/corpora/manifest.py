@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ullim.corpora._rows import COLUMNS, OWNER, AnyonesCorpus, RowReader
-from ullim.corpora._tables import TABLE_SUFFIXES, Problems, read_table
+from ullim.corpora._tables import TABLE_SUFFIXES, Problems, Row, read_table
 from ullim.errors import CorpusError
 from ullim.types import Utterance
 
@@ -47,13 +47,7 @@ class Manifest(AnyonesCorpus):
         required = sorted({self.columns.get("file", "file"), *named})
         reader = RowReader(self, table.parent, problems, rater=self.rater)
         n = 0
-        for place, row in read_table(
-            table,
-            problems,
-            required=required,
-            columns=tuple(own),
-            encodings=(self.encoding,),
-        ):
+        for place, row in self._rows(table, problems, required, tuple(own)):
             if n == 0 and not {own[column] for column in row} & {"label", "votes"}:
                 raise CorpusError(
                     f"{self.title}: {table} lacks the column label or votes; it needs one of them",
@@ -68,6 +62,21 @@ class Manifest(AnyonesCorpus):
             raise CorpusError(
                 f"{self.title}: {table} has no rows; write one for each recording", code="empty"
             )
+
+    def _rows(
+        self, table: Path, problems: Problems, required: list[str], columns: tuple[str, ...]
+    ) -> Iterator[Row]:
+        try:
+            yield from read_table(
+                table, problems, required=required, columns=columns, encodings=(self.encoding,)
+            )
+        except CorpusError as error:
+            if error.code != "missing_columns":
+                raise
+            raise CorpusError(
+                f"{error}; name its own in the option columns, such as {{file: wav}}",
+                code=error.code,
+            ) from error
 
     def _table(self, path: Path) -> Path | None:
         if path.is_file():

@@ -62,6 +62,13 @@ class Meld(TabledCorpus):
     )
     homepage = "https://affective-meld.github.io"
     layout = "train_sent_emo.csv and train_splits/dia0_utt0.mp4, and so for dev and test"
+    how_to_get = (
+        "The owner's page and repository link MELD.Raw.tar.gz (10.9 GB as users report): unpack "
+        "it, and in it train.tar.gz, dev.tar.gz and test.tar.gz; the tables also lie in the "
+        "repository under data/MELD. ullim does not fetch it, since the recordings are of a "
+        "television series and the owner's licence can hardly cover them: see to your right to "
+        "use them. Convert the clips to WAV, or install ullim[media], which reads MP4."
+    )
     expected_counts = {
         "neutral": 6436,
         "happiness": 2308,

@@ -70,6 +70,12 @@ class Mosei(TabledCorpus):
         "Labels/5000_batch_raw.csv, Transcript/Segmented/Combined/ID.txt and "
         "Audio/Full/WAV_16000/ID.wav"
     )
+    how_to_get = (
+        "The owner's SDK names the archives. The raw one, users report, is CMU_MOSEI.zip (126 GB) "
+        "at http://immortal.multicomp.cs.cmu.edu/raw_datasets/, without encryption or a published "
+        "checksum; neither was verified. No licence lies with it, so ullim does not fetch it: ask "
+        "CMU MultiComp Lab what you may do with it. Labels, Transcript and Audio are enough."
+    )
     expected_counts: ClassVar[dict[str, int]] = {}
     expected_speakers = None
     known_defects = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ullim.corpora import acted
+from ullim.corpora import Download, acted
 from ullim.corpora._tabled import TabledCorpus
 from ullim.corpora._tables import Problems, read_table
 from ullim.types import Gender, Utterance
@@ -41,6 +41,12 @@ class Nemo(TabledCorpus):
     )
     homepage = "https://github.com/amu-cai/nEMO"
     layout = "data.tsv and samples/EB0_anger_1.wav"
+    downloads = (Download(url="https://github.com/amu-cai/nEMO/archive/HEAD.zip", file="nEMO.zip"),)
+    how_to_get = (
+        "Free at GitHub: clone or download the repository. The copy at Hugging Face "
+        "(amu-cai/nEMO) may be packed in another way; write it out as files and read it as "
+        "hf_audio."
+    )
     expected_counts = {
         "anger": 749,
         "fear": 736,

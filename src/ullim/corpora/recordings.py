@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -43,7 +44,7 @@ class Recordings(AnyonesCorpus):
     )
     genders: dict[str, Gender] = {}
     sentences: dict[str, str] = {}
-    others: str = Field("refuse", pattern="^(refuse|ignore)$")
+    others: Literal["refuse", "ignore"] = "refuse"
 
     @field_validator("pattern")
     @classmethod

@@ -30,7 +30,7 @@ class Savee(Corpus):
     emotion are the same for all (group ``common``); the others differ from emotion to emotion
     (group ``by-emotion``).
 
-    Reference: facts from the owner's ``Info.txt`` and site (http://kahlan.eps.surrey.ac.uk/savee).
+    Reference: facts from the owner's ``Info.txt`` and site (https://kahlan.eps.surrey.ac.uk/savee).
     """
 
     name = "savee"
@@ -45,6 +45,11 @@ class Savee(Corpus):
     )
     homepage = "https://kahlan.eps.surrey.ac.uk/savee"
     layout = "AudioData/DC/a01.wav, or DC_a01.wav"
+    how_to_get = (
+        "Free for research: register on the download page of the owner's site, which then gives a "
+        "name and a password; of the archive, AudioData is enough. Whether the site still gives "
+        "them out was not verified."
+    )
     expected_counts = {label: 120 if label == "neutral" else 60 for label in labels}
     expected_speakers = 4
     revealing_groups = ("by-emotion",)

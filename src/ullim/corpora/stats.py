@@ -67,8 +67,8 @@ def statistics(
         channels[str(n_channels)] += 1
         durations[label_of(utterance)].append(length_s)
     progress(len(utterances), len(utterances))
-    genders = {u.speaker or UNKNOWN: u.gender or UNKNOWN for u in utterances}
-    ages = {u.speaker or UNKNOWN: u.age for u in utterances if u.age is not None}
+    genders = {u.speaker: u.gender or UNKNOWN for u in utterances if u.speaker is not None}
+    ages = [u.age for u in utterances if u.age is not None]
     return {
         "corpus": corpus.name,
         "title": corpus.title,
@@ -83,7 +83,7 @@ def statistics(
         "labels_by_speaker": _crossed(utterances, labels, lambda u: u.speaker),
         "labels_by_gender": _crossed(utterances, labels, lambda u: u.gender),
         "speakers_by_gender": dict(sorted(Counter(genders.values()).items())),
-        "ages": {"youngest": min(ages.values()), "oldest": max(ages.values())} if ages else None,
+        "ages": {"youngest": min(ages), "oldest": max(ages)} if ages else None,
         "sampling_rates": dict(rates.most_common()),
         "channels": dict(channels.most_common()),
         "languages": _counted(utterances, lambda u: u.language),

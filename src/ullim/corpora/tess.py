@@ -50,6 +50,11 @@ class Tess(Corpus):
     )
     homepage = "https://doi.org/10.5683/SP2/E8H2MF"
     layout = "OAF_angry/OAF_back_angry.wav"
+    how_to_get = (
+        "Free at Borealis, the University of Toronto's archive: follow the DOI and download all "
+        "files (Access Dataset). No checksum or address of a single archive was verified, so "
+        "ullim does not fetch it."
+    )
     expected_counts = dict.fromkeys(labels, 400)
     expected_speakers = 2
     known_defects = (

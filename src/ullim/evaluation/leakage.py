@@ -206,10 +206,13 @@ def survey(utterances: Sequence[Utterance], heard: Heard | None) -> dict[str, An
 
 def _overlapping(utterances: Sequence[Utterance]) -> Iterator[tuple[int, int]]:
     """Yield pairs of rows that are overlapping stretches of one file."""
-    by_file: dict[Any, list[int]] = defaultdict(list)
+    by_file: dict[str, list[int]] = defaultdict(list)
     for row, utterance in enumerate(utterances):
-        by_file[utterance.file].append(row)
+        # A path keeps its text, but takes itself apart for a hash.
+        by_file[str(utterance.file)].append(row)
     for rows in by_file.values():
+        if len(rows) < 2:
+            continue
         rows.sort(key=lambda row: utterances[row].start_s)
         for place, row in enumerate(rows):
             end_s = utterances[row].end_s

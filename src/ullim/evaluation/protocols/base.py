@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -224,10 +225,15 @@ def text_key(utterance: Utterance) -> str | None:
     if utterance.sentence_id:
         return f"{utterance.corpus}/{utterance.sentence_id}"
     if utterance.text:
-        plain = unicodedata.normalize("NFKC", utterance.text).casefold()
-        letters = "".join(character for character in plain if character.isalnum())
-        return f"={letters or utterance.text.strip()}"
+        return _spoken(utterance.text)
     return None
+
+
+# Many rows say the same, and every audit asks again.
+@lru_cache(maxsize=1 << 16)
+def _spoken(text: str) -> str:
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return f"={''.join(filter(str.isalnum, plain)) or text.strip()}"
 
 
 def text_keys(utterances: Sequence[Utterance]) -> npt.NDArray[np.str_]:
