@@ -80,7 +80,7 @@ def _draw(figures: dict[str, Any], folder: Path, korean: bool) -> list[Path]:
 
 
 def use_korean_font() -> bool:
-    """Tell matplotlib of a font with Hangul, within an ``rc_context``; False where there is none."""
+    """Tell matplotlib of a font with Hangul, within an ``rc_context``; False if there is none."""
     from matplotlib import font_manager, rcParams
 
     # By file: matplotlib keeps a list of fonts by name, which may be older than the fonts.
