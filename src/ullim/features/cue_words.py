@@ -155,7 +155,8 @@ def _reservations(profile: Profile, lang: Lang) -> list[str]:
             "because the microphone and its distance decide it"
             if english
             else f"이 화자의 중립 음성이 아니라 다른 {whose[1]} {profile.n_neutral}명과 "
-            "비교했으므로 사람 사이의 차이가 섞여 있습니다. 세기는 마이크와 거리에 달려 있어 비교하지 않았습니다"
+            "비교했으므로 사람 사이의 차이가 섞여 있습니다. 세기는 마이크와 거리에 달려 있어 "
+            "비교하지 않았습니다"
         ]
     if profile.few:
         recordings = "recording" if profile.n_neutral == 1 else "recordings"
