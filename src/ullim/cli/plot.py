@@ -181,7 +181,8 @@ def plot_profile(found: Profile, answer: str, out: Path, *, lang: Lang, title: s
 
 def _emphasised(signal: FloatArray) -> FloatArray:
     """Raise high frequencies: each sample less 0.97 of the one before."""
-    return signal - np.float32(0.97) * np.concatenate([signal[:1], signal[:-1]])
+    before = np.concatenate([signal[:1], signal[:-1]])
+    return np.asarray(signal - np.float32(0.97) * before, dtype=np.float32)
 
 
 def _drawing() -> tuple[Any, Any]:
