@@ -14,6 +14,8 @@ from ullim.cli import (
     corpora_download,
     corpora_stats,
     features,
+    features_plot,
+    features_profile,
     models,
     predict,
     recipes,
@@ -42,6 +44,8 @@ app.add_typer(recipes.app, name="recipes")
 corpora.app.command("download")(corpora_download.download)
 corpora.app.command("stats")(corpora_stats.stats)
 app.add_typer(corpora.app, name="corpora")
+features.app.command("plot")(features_plot.plot_file)
+features.app.command("profile")(features_profile.profile)
 app.add_typer(features.app, name="features")
 
 

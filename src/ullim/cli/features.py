@@ -121,22 +121,6 @@ def extract(
         raise typer.Exit(1)
 
 
-@app.command("plot")
-def plot_file(
-    file: Annotated[str, typer.Argument(help="An audio file.")],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="X.png, X.svg or X.pdf; FILE.png by default.")
-    ] = None,
-) -> None:
-    """Draw a recording: waveform, log-mel spectrogram, energy and pitch."""
-    from ullim.cli.plot import SUFFIXES, plot
-
-    target = Path(Path(file).name).with_suffix(".png") if out is None else out
-    _check_target(target, SUFFIXES)
-    plot(file, target)
-    note(f"written to {target}")
-
-
 def make_feature(name: str, settings: Sequence[str]) -> Feature:
     """Return a feature by name with ``key=value`` texts over its defaults.
 
@@ -180,7 +164,7 @@ def make_feature(name: str, settings: Sequence[str]) -> Feature:
 def _check_out(out: Path | None, n_files: int) -> None:
     if out is None:
         return
-    _check_target(out, _SUFFIXES)
+    check_target(out, _SUFFIXES)
     if out.suffix == ".npy" and n_files != 1:
         raise FeatureError(
             f"{out} holds one array and there are {n_files} files; give --out X.npz or X.csv",
@@ -188,7 +172,8 @@ def _check_out(out: Path | None, n_files: int) -> None:
         )
 
 
-def _check_target(out: Path, suffixes: Sequence[str]) -> None:
+def check_target(out: Path, suffixes: Sequence[str]) -> None:
+    """Raise the error for a file to write that has another suffix, or no folder to lie in."""
     if out.suffix not in suffixes:
         raise FeatureError(
             f"--out ends in {', '.join(suffixes)} and was given {out}", code="bad_out"

@@ -79,8 +79,8 @@ def _draw(figures: dict[str, Any], folder: Path, korean: bool) -> list[Path]:
     return files
 
 
-def _names(labels: list[str], korean: bool) -> dict[str, str]:
-    """Return how labels are written, having told matplotlib of a font with Hangul."""
+def use_korean_font() -> bool:
+    """Tell matplotlib of a font with Hangul, within an ``rc_context``; False if there is none."""
     from matplotlib import font_manager, rcParams
 
     # By file: matplotlib keeps a list of fonts by name, which may be older than the fonts.
@@ -94,7 +94,12 @@ def _names(labels: list[str], korean: bool) -> dict[str, str]:
         font_manager.fontManager.addfont(file)
         # The Latin font comes first and lends what it has.
         rcParams["font.family"] = ["DejaVu Sans", font_manager.fontManager.ttflist[-1].name]
-    use_korean = korean and bool(found)
+    return bool(found)
+
+
+def _names(labels: list[str], korean: bool) -> dict[str, str]:
+    """Return how labels are written, having told matplotlib of a font with Hangul."""
+    use_korean = use_korean_font() and korean
     return {label: LABELS_KO.get(label, label) if use_korean else label for label in labels}
 
 
