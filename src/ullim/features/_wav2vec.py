@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ullim.errors import FeatureError, MissingExtraError
 
-Layer = tuple[int, int, int]
+Layer = tuple[PositiveInt, PositiveInt, PositiveInt]
 """Channels, kernel, stride."""
 
 _ENCODER: tuple[Layer, ...] = ((512, 10, 5), (512, 8, 4), *((512, 4, 2),) * 3)
