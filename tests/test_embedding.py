@@ -494,13 +494,18 @@ def test_features_are_listed_with_what_they_need():
 
 class TestPretraining:
     OPTIONS = Pretraining(
-        steps=60,
+        steps=150,
         batch_size=4,
         crop_s=0.5,
-        learning_rate=5e-3,
+        learning_rate=1e-2,
         warmup_steps=5,
         prediction_steps=3,
-        validate_every=20,
+        validate_every=50,
+    )
+    SHAPE = Shape(
+        encoder=((24, 10, 5), (24, 8, 8), (24, 4, 4)),
+        aggregator=((24, 2, 1), (24, 3, 1)),
+        skip_connections=True,
     )
 
     def test_the_objective_falls_on_speech_it_has_not_seen(self, make_speech, tmp_path):
@@ -510,23 +515,26 @@ class TestPretraining:
         history = pretrain(
             clips,
             path,
-            shape=TINY,
+            shape=self.SHAPE,
             options=self.OPTIONS,
             validation=unseen,
             progress=lambda done, total, line: told.append((done, total)),
         )
-        assert told == [(20, 60), (40, 60), (60, 60)]
+        assert told == [(50, 150), (100, 150), (150, 150)]
         for name in ("loss", "validation_loss"):
-            assert history[-1][name] < 0.9 * history[0][name]
+            losses = [line[name] for line in history]
+            assert losses == sorted(losses, reverse=True)
         # Better than knowing only that one in eleven is true, and than guessing which.
-        assert history[-1]["validation_loss"] < entropy(1 / 11)
-        assert history[-1]["validation_share"] > 1.5 / 11
+        assert history[-1]["validation_loss"] < 0.97 * entropy(1 / 11)
+        assert history[-1]["validation_share"] > 1.2 / 11
         assert Wav2Vec(path=path).extract(unseen[0]).shape == (1, 24)
-        again = tmp_path / "again.safetensors"
-        assert pretrain(clips, again, shape=TINY, options=self.OPTIONS, validation=unseen) == (
-            history
-        )
-        assert again.read_bytes() == path.read_bytes()
+
+    def test_the_same_seed_gives_the_same_file(self, make_speech, tmp_path):
+        options = self.OPTIONS.model_copy(update={"steps": 3})
+        files = [tmp_path / "one.safetensors", tmp_path / "two.safetensors"]
+        for file in files:
+            pretrain([make_speech()], file, shape=TINY, options=options)
+        assert files[0].read_bytes() == files[1].read_bytes()
 
     def test_the_loss_is_that_of_the_paper(self):
         options = Pretraining(prediction_steps=2, negatives=3)
