@@ -266,7 +266,9 @@ def _file_hash(file: Path, size: int, mtime_ns: int) -> str:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
         raise FeatureError(
-            f"the weights {file} cannot be read: {error.strerror or error}", code="weights_missing"
+            f"the weights {file} cannot be read: {error.strerror or error}; give the "
+            "file or folder they lie in",
+            code="weights_missing",
         ) from error
 
 

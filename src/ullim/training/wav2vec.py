@@ -56,7 +56,8 @@ class Contrast(nn.Module):
     Answers the loss, which is the mean binary cross-entropy over the true latents and the
     negatives, and the share of true latents that score above all their negatives. Telling nothing
     gives log 2 = 0.693; knowing only that one in ``1 + negatives`` is true gives 0.305 for 10
-    negatives; chance of the share is 1 / (1 + negatives).
+    negatives; chance of the share is 1 / (1 + negatives). Training falls quickly to the second
+    figure and may stay there for hundreds of updates: only what lies below was learned of speech.
 
     Reference: Schneider et al., wav2vec, Interspeech 2019, equation 1, lambda being the number of
     negatives.
