@@ -103,21 +103,23 @@ def code(text: str) -> str:
     return re.sub(r"``([^`]+)``", r"`\1`", text)
 
 
-def shape(feature: Feature) -> str:
+def shape(cls: type[Feature]) -> str:
     """Return what one row holds."""
+    if cls.needs():
+        return "as the weights say"
+    feature = cls()
     inner = " x ".join(map(str, feature.item_shape))
     return inner if len(feature.item_shape) > 1 else str(feature.n_features)
 
 
 def section(name: str, cls: type[Any]) -> str:
     """Return the text of one feature."""
-    feature = cls()
     parts = sections(cls)
     lines = [f"## `{name}`", "", code(parts["text"]), ""]
-    every = f", every {1000 * feature.hop_s:g} ms" if feature.level == "frame" else ""
+    every = f", every {1000 * cls().hop_s:g} ms" if cls.level == "frame" else ""
     lines += [
-        f"Version {feature.version}; level {feature.level}{every}; values in a row: "
-        f"{shape(feature)}; unit: {cls.unit or 'not stated'}.",
+        f"Version {cls.version}; level {cls.level}{every}; values in a row: "
+        f"{shape(cls)}; unit: {cls.unit or 'not stated'}.",
         "",
         "| parameter | default | allowed | |",
         "|---|---|---|---|",
@@ -127,9 +129,8 @@ def section(name: str, cls: type[Any]) -> str:
         if field_name == "name":
             continue
         meaning = code(meanings.get(field_name, ""))
-        lines.append(
-            f"| `{field_name}` | `{plain(field.default)}` | {allowed(field)} | {meaning} |"
-        )
+        default = "required" if field.is_required() else f"`{plain(field.default)}`"
+        lines.append(f"| `{field_name}` | {default} | {allowed(field)} | {meaning} |")
     for part in ("reference", "differs"):
         if part in parts:
             lines += ["", f"{part.capitalize()}: {code(' '.join(parts[part].split()))}"]
@@ -145,10 +146,8 @@ def page() -> str:
     }
     table = ["| name | level | values | unit |", "|---|---|---|---|"]
     for name, cls in features.items():
-        feature = cls()
         table.append(
-            f"| [`{name}`](#{name}) | {feature.level} | {shape(feature)} "
-            f"| {cls.unit or 'not stated'} |"
+            f"| [`{name}`](#{name}) | {cls.level} | {shape(cls)} | {cls.unit or 'not stated'} |"
         )
     return "\n".join([HEAD, *table, "", *(section(name, cls) for name, cls in features.items())])
 

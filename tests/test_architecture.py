@@ -52,9 +52,10 @@ LIGHT_ROOMS = BASE | {
     "", "corpora", "features", "augment", "evaluation", "bundle", "inference", "audit", "serving",
     "studio", "cli",
 }  # fmt: skip
-# The verbs that train, and what draws, may name what training needs.
+# The verbs that train, what draws, and networks that embed, may name what training needs.
 HEAVY_FILES = {
     "cli/run.py", "cli/train.py", "cli/plot.py", "corpora/_pictures.py", "audit/pictures.py",
+    "features/_wav2vec.py", "features/embedding.py",
 }  # fmt: skip
 
 LEGACY_ALLOWED = {

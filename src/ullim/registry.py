@@ -1,7 +1,8 @@
 """Finds corpora, features, augmentations and models: by folder, and by entry point.
 
-A component of ours is a class in a module of ``ullim/<kind>/``; nobody keeps a list. A component
-that is not ours is announced by its own distribution::
+A component of ours is a class in a module of ``ullim/<kind>/``; nobody keeps a list. Modules whose
+name begins with an underscore hold parts, not components, and are left alone: they may load what
+is heavy. A component that is not ours is announced by its own distribution::
 
     [project.entry-points."ullim.features"]
     my-feature = "my_package:MyFeature"
@@ -46,6 +47,8 @@ def components(kind: Kind) -> dict[str, type[Any]]:
     base = getattr(package, _BASES[kind])
     found: dict[str, type[Any]] = {}
     for module in pkgutil.iter_modules(package.__path__, prefix=f"{package.__name__}."):
+        if module.name.rpartition(".")[2].startswith("_"):
+            continue
         for _, candidate in inspect.getmembers(
             importlib.import_module(module.name), inspect.isclass
         ):

@@ -33,15 +33,17 @@ def list_features(json: Json = False) -> None:
 
     rows = []
     for name, cls in registry.components("features").items():
-        feature = cls()
+        needs = cls.needs()
+        feature = None if needs else cls()
         rows.append(
             {
                 "name": name,
-                "version": feature.version,
-                "level": feature.level,
-                "values": feature.n_features,
-                "every_s": feature.hop_s if feature.level == "frame" else None,
-                "parameters": feature.identity()["parameters"],
+                "version": cls.version,
+                "level": cls.level,
+                "values": feature and feature.n_features,
+                "every_s": feature.hop_s if feature and feature.level == "frame" else None,
+                "parameters": feature.identity()["parameters"] if feature else _defaults(cls),
+                "needs": list(needs),
             }
         )
     if json:
@@ -52,9 +54,13 @@ def list_features(json: Json = False) -> None:
         ("name", "version", "level", "values", "every s", "parameters"),
         [
             [
-                *list(row.values())[:4],
+                *list(row.values())[:3],
+                "" if row["values"] is None else row["values"],
                 "" if row["every_s"] is None else f"{row['every_s']:g}",
-                " ".join(f"{key}={_plain(value)}" for key, value in row["parameters"].items()),
+                " ".join(
+                    [f"{key}=..." for key in row["needs"]]
+                    + [f"{key}={_plain(value)}" for key, value in row["parameters"].items()]
+                ),
             ]
             for row in rows
         ],
@@ -259,6 +265,14 @@ def verify_cache(json: Json = False) -> None:
         print_json(counts)
         return
     print_table(None, tuple(counts), [list(counts.values())])
+
+
+def _defaults(cls: type[Feature]) -> dict[str, Any]:
+    return {
+        key: field.default
+        for key, field in cls.model_fields.items()
+        if key != "name" and not field.is_required()
+    }
 
 
 def _plain(value: Any) -> str:

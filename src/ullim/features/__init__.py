@@ -39,6 +39,14 @@ class Feature(BaseModel, ABC):
     name: str
     sampling_rate: int = Field(16_000, ge=4_000, le=192_000)
 
+    @classmethod
+    def needs(cls) -> tuple[str, ...]:
+        """Return the parameters without a default, such as a file of weights.
+
+        A class that needs none can be made with nothing said, as lists and documents do.
+        """
+        return tuple(name for name, field in cls.model_fields.items() if field.is_required())
+
     @property
     @abstractmethod
     def n_features(self) -> int:
