@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import math
+import sys
 import typing
 import warnings
 from collections.abc import Callable
@@ -19,17 +21,24 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ullim import registry
-from ullim.errors import FeatureError
+from ullim.errors import FeatureError, MissingExtraError
 from ullim.features import Feature
+from ullim.features import opensmile as opensmile_module
 from ullim.features.colour import colours
 from ullim.features.descriptors import Chroma, Descriptors, SpectralContrast
 from ullim.features.image import FeatureMap, MelImage, MfccImage, SpectrogramImages, resize
+from ullim.features.opensmile import OpenSmile
 from ullim.features.spectral import DeltaSpectrogram, LogMel, MeanMel128, Mel, Mfcc, Spectrogram
 from ullim.types import FloatArray
 
 # Those that need weights cannot be made with nothing said: tests/test_embedding.py makes tiny ones
 # and holds them to the same contract.
-FEATURES = {name: cls for name, cls in registry.components("features").items() if not cls.needs()}
+# Those of a library that is not installed have a test of their own below.
+FEATURES = {
+    name: cls
+    for name, cls in registry.components("features").items()
+    if not cls.needs() and (cls.library is None or importlib.util.find_spec(cls.library))
+}
 EVERY_FEATURE = pytest.mark.parametrize("cls", FEATURES.values(), ids=FEATURES)
 
 HOSTILE: dict[str, Callable[[int], FloatArray]] = {
@@ -596,3 +605,19 @@ class TestProperties:
         original, shifted = feature.extract(signal), feature.extract(late)
         assert len(shifted) == len(original) + hops
         np.testing.assert_allclose(shifted[hops:], original, atol=1e-2)
+
+
+class TestOpenSmile:
+    @pytest.mark.parametrize("name", typing.get_args(OpenSmile.model_fields["set"].annotation))
+    def test_every_set_is_as_wide_as_it_says(self, name, make_speech):
+        pytest.importorskip("opensmile", reason="needs the opensmile extra")
+        feature = OpenSmile(set=name)
+        result = feature.extract(make_speech(0.5))
+        assert result.shape == (1, feature.n_features)
+        assert np.isfinite(result).all()
+
+    def test_absent_library_is_told_with_the_line_that_installs_it(self, monkeypatch, make_speech):
+        monkeypatch.setitem(sys.modules, "opensmile", None)
+        opensmile_module._smile.cache_clear()
+        with pytest.raises(MissingExtraError, match=r'pip install "ullim\[opensmile\]"'):
+            OpenSmile().extract(make_speech(0.5))
