@@ -36,17 +36,17 @@ SHOWN = (
         "emotiontts_ko, plain half, 4 emotions, leave one speaker out",
     ),
     (
-        "fusion-four-emotions_leave-one-corpus-out",
+        "functionals-four-emotions_leave-one-corpus-out",
         "ravdess",
         "RAVDESS, 4 emotions, trained on the other two corpora",
     ),
     (
-        "fusion-four-emotions_leave-one-corpus-out",
+        "functionals-four-emotions_leave-one-corpus-out",
         "emodb",
         "EMO-DB, 4 emotions, trained on the other two corpora",
     ),
     (
-        "fusion-four-emotions_leave-one-corpus-out",
+        "functionals-four-emotions_leave-one-corpus-out",
         "emotiontts_ko",
         "emotiontts_ko, 4 emotions, trained on the other two corpora",
     ),
@@ -65,9 +65,9 @@ EARLIER = {
     ("fusion-ravdess_emobox", "ravdess"): 54.6,
     ("fusion-emodb_leave-one-speaker-out", "emodb"): 79.8,
     ("fusion-emotiontts-ko_leave-one-speaker-out", "emotiontts_ko"): 62.0,
-    ("fusion-four-emotions_leave-one-corpus-out", "ravdess"): 36.1,
-    ("fusion-four-emotions_leave-one-corpus-out", "emodb"): 33.9,
-    ("fusion-four-emotions_leave-one-corpus-out", "emotiontts_ko"): 41.3,
+    ("functionals-four-emotions_leave-one-corpus-out", "ravdess"): 36.1,
+    ("functionals-four-emotions_leave-one-corpus-out", "emodb"): 33.9,
+    ("functionals-four-emotions_leave-one-corpus-out", "emotiontts_ko"): 41.3,
 }
 
 # Systems that answered the same items, side by side.
@@ -165,7 +165,7 @@ def shown() -> str:
         plain = figures["unweighted_average_recall_by_group"].get("plain-to-emotional")
         if plain is not None and what.startswith("default"):
             what += f" (the half whose words do not give it away: {plain['value']:.1%})"
-        other = run.replace("fusion-", "compare-svm-")
+        other = run.replace("fusion-", "compare-svm-").replace("functionals-", "compare-svm-")
         beside = figures_of(other, corpus) if other != run else None
         earlier = f"{EARLIER[run, corpus]} % †" if (run, corpus) in EARLIER else ""
         baseline = earlier if beside is None else value_of(beside)
