@@ -106,7 +106,7 @@ class TestInterval:
 
     @pytest.mark.parametrize("n_speakers", [6, 20])
     def test_holds_the_truth_about_as_often_as_it_says(self, n_speakers, generator):
-        """A small form of benchmarks/coverage.py: 300 corpora of speakers who differ."""
+        """A small form of benchmarks/intervals.py: 300 corpora of speakers who differ."""
         held = 0
         for replicate in range(300):
             truth, guess, speakers = answers(generator, n_speakers, skill=0.6, sd=0.12)

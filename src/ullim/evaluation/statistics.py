@@ -2,7 +2,7 @@
 
 Speakers, not items, are drawn: items of one speaker are no independent evidence. The spread of the
 draws becomes an interval by Student's t with one degree of freedom less than there are speakers,
-on the logit scale where the figure lies in [0, 1]. ``benchmarks/coverage.py`` measures how often
+on the logit scale where the figure lies in [0, 1]. ``benchmarks/intervals.py`` measures how often
 such intervals hold the truth, beside the percentile and BCa bootstraps; ``docs/statistics.md``
 shows the table this method was chosen by.
 """

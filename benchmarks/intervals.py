@@ -1,6 +1,6 @@
 """How often 95 % intervals hold the truth, by number of speakers and by method.
 
-Usage: python benchmarks/coverage.py [--replicates N] [--draws N]
+Usage: python benchmarks/intervals.py [--replicates N] [--draws N]
 
 Speakers are invented: each has a skill (a random effect), a skill for each emotion (another), and
 confusions of its own. The truth is the figure over 200,000 speakers of the same kind; each
