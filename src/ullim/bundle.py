@@ -247,7 +247,7 @@ def write(
         text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
         (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
         load(part)
-        _swap(part, folder)
+        swap(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder
@@ -271,7 +271,7 @@ def check_target(folder: Path, *, replace: bool) -> None:
         )
 
 
-def _swap(part: Path, folder: Path) -> None:
+def swap(part: Path, folder: Path) -> None:
     """Put a finished folder in the place of another, which is lost only when that worked."""
     if not folder.exists():
         part.replace(folder)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ullim.audit import text
 from ullim.audit.words import Lang
+from ullim.bundle import swap
 from ullim.errors import MissingExtraError, UllimError
 
 PAGE = "audit.md"
@@ -54,25 +55,10 @@ def write(folder: Path, audit: Mapping[str, Any], lang: Lang) -> list[str]:
         pictures = _draw(part, audit, lang)
         shown = [name for name in pictures if name.endswith(".svg")]
         (part / PAGE).write_text(text.page(audit, lang, shown), encoding="utf-8")
-        _swap(part, folder)
+        swap(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return pictures
-
-
-def _swap(part: Path, folder: Path) -> None:
-    """Put a finished folder in the place of another, which is lost only when that worked."""
-    if not folder.exists():
-        part.replace(folder)
-        return
-    old = part.with_name(part.name + ".old")
-    folder.replace(old)
-    try:
-        part.replace(folder)
-    except OSError:
-        old.replace(folder)
-        raise
-    shutil.rmtree(old)
 
 
 def _draw(folder: Path, audit: Mapping[str, Any], lang: Lang) -> list[str]:
