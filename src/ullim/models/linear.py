@@ -56,7 +56,7 @@ class LinearSvm(Classical):
         return [{"C": strength} for strength in self.C]
 
     def build(self, setting: dict[str, Any], seed: int) -> Any:
-        """Return the classifier; the seed orders liblinear's coordinate descent."""
+        """Return it unfitted; the seed is liblinear's."""
         return _HardLinearSvm(**setting, random_state=seed)
 
 
@@ -138,27 +138,42 @@ class MaskedLogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[
 
 
 class _HardLinearSvm:
-    """scikit-learn's ``LinearSVC`` with the face of the class above."""
+    """scikit-learn's ``LinearSVC`` with the face of the class above.
+
+    The answer lies in the span of the rows, so that more features than rows are first turned into
+    that span: the same machine, found in seconds where liblinear's coordinate descent on 6,373
+    columns takes minutes.
+    """
 
     def __init__(self, C: float, random_state: int) -> None:
         self._svm = LinearSVC(
-            C=C, class_weight="balanced", dual=True, max_iter=20_000, random_state=random_state
+            C=C, class_weight="balanced", dual=False, max_iter=20_000, random_state=random_state
         )
 
     def fit(self, X: Matrix, y: Matrix, sample_weight: Any = None) -> Self:
-        self._svm.fit(X, np.nan_to_num(y).argmax(axis=1), sample_weight)
+        turn = _row_space(X) if X.shape[1] > X.shape[0] else None
+        turned = X if turn is None else X @ turn
+        self._svm.fit(turned, np.nan_to_num(y).argmax(axis=1), sample_weight)
+        coef = self._svm.coef_ if turn is None else self._svm.coef_ @ turn.T
         n_classes = y.shape[1]
         # A class without a training row is never the answer.
         self.coef_ = np.zeros((X.shape[1], n_classes))
         self.intercept_ = np.full(n_classes, -1e3)
         heard = self._svm.classes_
         if len(heard) == 2:
-            self.coef_[:, heard] = np.stack([-self._svm.coef_[0], self._svm.coef_[0]], axis=1)
+            self.coef_[:, heard] = np.stack([-coef[0], coef[0]], axis=1)
             self.intercept_[heard] = [-self._svm.intercept_[0], self._svm.intercept_[0]]
         else:
-            self.coef_[:, heard] = self._svm.coef_.T
+            self.coef_[:, heard] = coef.T
             self.intercept_[heard] = self._svm.intercept_
         return self
 
     def decision_function(self, X: Matrix) -> Matrix:
         return np.asarray(X @ self.coef_ + self.intercept_)
+
+
+def _row_space(X: Matrix) -> Matrix:
+    """Return an orthonormal basis of the span of the rows, shape (features, rank)."""
+    power, directions = np.linalg.eigh(X @ X.T)
+    kept = power > power[-1] * 1e-12
+    return np.asarray(X.T @ (directions[:, kept] / np.sqrt(power[kept])))
