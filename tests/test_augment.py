@@ -18,6 +18,7 @@ from ullim.augment.codec import Codec, transcode
 from ullim.augment.equalization import equalise, quantiles
 from ullim.augment.pitch import PitchShift, Tempo, stretch
 from ullim.augment.room import Room, impulse_response
+from ullim.augment.excerpt import Excerpt
 from ullim.augment.waveform import Clipping, Gain, Noise, Speed
 from ullim.errors import FeatureError
 from ullim.types import FloatArray
@@ -68,7 +69,7 @@ class TestEveryAugmentation:
 
     @EVERY_AUGMENTATION
     def test_other_seeds_other_signals(self, cls, make_speech):
-        signal = make_speech(0.5)
+        signal = make_speech(2.5)
         results = {cls().apply(signal, RATE, seeded(seed)).tobytes() for seed in range(8)}
         assert len(results) == 8
 
@@ -88,7 +89,8 @@ class TestEveryAugmentation:
 
     @EVERY_AUGMENTATION
     def test_probability_is_the_share_that_is_changed(self, cls, make_speech, generator):
-        signal = make_speech(0.1)
+        # Longer than an excerpt where that is what is drawn; the others need no second.
+        signal = make_speech(2.5 if cls is Excerpt else 0.1)
         augmentation = cls(probability=0.3)
         results = [augmentation.apply(signal, RATE, generator) for _ in range(400)]
         changed = sum(not np.array_equal(result, signal) for result in results)
@@ -156,6 +158,35 @@ def test_ranges_that_run_backwards_are_refused(cls, low, high):
         cls(**low, **high)
     (low_field,), (high_field,) = low, high
     cls(**{low_field: upper, high_field: lower})
+
+
+class TestExcerpt:
+    def test_the_length_lies_within_the_range(self, make_speech):
+        lengths = [Excerpt().apply(make_speech(3.0), RATE, seeded(s)).size for s in range(50)]
+        assert 0.7 * RATE - 1 <= min(lengths) < 0.9 * RATE
+        assert 1.8 * RATE < max(lengths) <= 2.0 * RATE + 1
+
+    def test_it_is_a_stretch_of_the_signal(self, make_speech):
+        signal = make_speech(3.0)
+        kept = Excerpt(min_s=1.0, max_s=1.0).apply(signal, RATE, seeded(4))
+        starts = np.flatnonzero(signal[: -kept.size + 1] == kept[0])
+        assert any(np.array_equal(signal[s : s + kept.size], kept) for s in starts)
+
+    def test_a_pause_is_never_all_there_is(self, make_speech):
+        quiet = np.zeros(4 * RATE, np.float32)
+        signal = np.concatenate([quiet, make_speech(1.0), quiet])
+        excerpt = Excerpt(min_s=0.5, max_s=0.5)
+        most = max(
+            np.square(signal[s : s + RATE // 2], dtype=np.float64).sum()
+            for s in range(4 * RATE, 5 * RATE - RATE // 2, 16)
+        )
+        for seed in range(50):
+            kept = excerpt.apply(signal, RATE, seeded(seed)).astype(np.float64)
+            assert np.square(kept).sum() > 0.45 * most
+
+    def test_a_range_that_runs_backwards_is_refused(self):
+        with pytest.raises(ValidationError, match="lower value first"):
+            Excerpt(min_s=2.0, max_s=1.0)
 
 
 class TestSpeed:
