@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from ullim import registry
 from ullim.augment.codec import Codec, transcode
 from ullim.augment.equalization import equalise, quantiles
+from ullim.augment.excerpt import Excerpt
 from ullim.augment.pitch import PitchShift, Tempo, stretch
 from ullim.augment.room import Room, impulse_response
-from ullim.augment.excerpt import Excerpt
 from ullim.augment.waveform import Clipping, Gain, Noise, Speed
 from ullim.errors import FeatureError
 from ullim.types import FloatArray
