@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ullim.evaluation.report.corpus import FIGURES
+from ullim.evaluation.report.words import Words
 from ullim.registry import components
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -104,3 +106,10 @@ def test_every_component_has_a_name_of_its_own():
         name for kind in ("corpora", "features", "augment", "models") for name in components(kind)
     ]
     assert len(names) == len(set(names))
+
+
+def test_every_figure_of_a_report_is_explained():
+    page = (ROOT / "docs" / "report.md").read_text(encoding="utf-8")
+    words = Words("en")
+    for key in FIGURES:
+        assert f"**{words(key).split(' ↓')[0].split(' ↑')[0].split(', nats')[0]}**" in page, key

@@ -21,6 +21,15 @@ from ullim.evaluation.statistics import FEW_SPEAKERS
 from ullim.evaluation.summary import INTERVALS
 
 N_MISTAKES = 10
+_LOSSES = ("log_loss", "brier_score")
+_SINGLE = (
+    "expected_calibration_error",
+    "expected_calibration_error_equal_width",
+    "area_under_roc",
+    "area_under_risk_coverage",
+)
+FIGURES = (*INTERVALS, *_LOSSES, *_SINGLE)
+"""The figures of a corpus; docs/report.md explains each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,16 +92,11 @@ def section(
             t("ends", low=number(figures[name]["low"]), high=number(figures[name]["high"])),
             number(baselines[f"prior_{name}"]),
         )
-        for name in ("log_loss", "brier_score")
+        for name in _LOSSES
     ]
     others += [
         (t(name), number(figures[name]), "", "")
-        for name in (
-            "expected_calibration_error",
-            "expected_calibration_error_equal_width",
-            "area_under_roc",
-            "area_under_risk_coverage",
-        )
+        for name in _SINGLE
     ]
     found: list[Block] = [Heading(t("figures") if alone else f"{t('figures')}: {corpus}")]
     if n_speakers < FEW_SPEAKERS:
