@@ -17,7 +17,7 @@ import ullim
 from ullim import bundle
 from ullim.audit import card, figures, groups, marks, output, text, words
 from ullim.audit.asking import Replies, Reply, ask
-from ullim.audit.clips import Clip, corpus_folders, label_map, select
+from ullim.audit.clips import Clip, label_map, select
 from ullim.audit.conditions import (
     CONDITIONS,
     FAMILIES,
@@ -31,6 +31,7 @@ from ullim.audit.conditions import (
 )
 from ullim.audit.run import audit
 from ullim.cli import main
+from ullim.corpora.folders import corpus_folders
 from ullim.errors import BundleError, CorpusError, UllimError
 from ullim.types import Utterance, Vote
 
@@ -216,9 +217,9 @@ class TestSelection:
             select(bundle.load(model).manifest, {"esc10": toy_corpus("esc10")})
         assert caught.value.code == "no_common_labels"
 
-    @pytest.mark.parametrize("given", [(), ("emodb",), ("=x",), ("emodb=",)])
+    @pytest.mark.parametrize("given", [("emodb",), ("=x",), ("emodb=",), ("emodb=a", "emodb=b")])
     def test_corpora_are_given_as_name_and_path(self, given):
-        with pytest.raises(CorpusError, match="NAME=PATH"):
+        with pytest.raises(CorpusError, match=r"NAME=PATH|twice"):
             corpus_folders(given)
 
 

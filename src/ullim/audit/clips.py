@@ -57,23 +57,6 @@ class Selection:
     titles: dict[str, str] = field(default_factory=dict)
 
 
-def corpus_folders(pairs: Sequence[str]) -> dict[str, Path]:
-    """Read ``NAME=PATH`` texts.
-
-    Raises:
-        CorpusError: There is none, or one is not of that form.
-    """
-    split = [pair.partition("=") for pair in pairs]
-    wrong = [pair for pair, parts in zip(pairs, split, strict=True) if not all(parts)]
-    if wrong or not pairs:
-        raise CorpusError(
-            "--corpus takes NAME=PATH, for example emodb=~/corpora/emodb, and was "
-            + (f"given {', '.join(map(repr, wrong))}" if wrong else "not given"),
-            code="bad_corpus",
-        )
-    return {name: Path(path).expanduser() for name, _, path in split}
-
-
 def label_map(manifest: Manifest) -> dict[str, str]:
     """Return which labels the bundle's recipe counts as others.
 

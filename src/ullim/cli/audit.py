@@ -11,6 +11,7 @@ import typer
 
 from ullim.cli.console import StageProgress, note, print_json, print_lines, print_table
 from ullim.cli.predict import Language
+from ullim.errors import CorpusError
 
 
 def audit(
@@ -48,12 +49,18 @@ def audit(
 ) -> None:
     """Measure what noise, rooms, telephones and codecs cost, and gaps between groups."""
     from ullim.audit import card, output, run
-    from ullim.audit.clips import corpus_folders
     from ullim.audit.conditions import choose
+    from ullim.corpora.folders import corpus_folders
     from ullim.inference import models
 
     folder = models.find(model)
-    folders = corpus_folders(corpus or ())
+    if not corpus:
+        raise CorpusError(
+            "an audit asks about the clips of a corpus: give --corpus NAME=PATH, for example "
+            "--corpus emodb=~/corpora/emodb",
+            code="no_corpus",
+        )
+    folders = corpus_folders(corpus)
     conditions = choose(only or ())
     # What would fail after a long wait fails before it.
     if out is not None:

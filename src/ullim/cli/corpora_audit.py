@@ -53,13 +53,14 @@ def audit(
     json: Json = False,
 ) -> None:
     """Find shared speakers and texts, duplicate recordings and overlapping cuts."""
+    from ullim.corpora.folders import corpus_folder
     from ullim.evaluation import leakage, protocols
 
     scheme = None if protocol is None else protocols.parse_protocol(protocol)
     if write_folds is not None and scheme is None:
         raise RecipeError("--write-folds needs a --protocol that makes them", code="bad_protocol")
     utterances = []
-    folders = _folders(corpus)
+    folders = [corpus_folder(pair, option="an argument") for pair in corpus]
     options = _options(option or [], {name for name, _ in folders})
     for name, path in folders:
         utterances += read_as(name, options[name]).load(path)
@@ -96,20 +97,6 @@ def audit(
         print_json(found)
         return
     _print(found)
-
-
-def _folders(pairs: list[str]) -> list[tuple[str, Path]]:
-    folders = []
-    for pair in pairs:
-        name, equals, path = pair.partition("=")
-        if not equals or not name or not path:
-            raise RecipeError(
-                f"corpora are given as NAME=PATH, for example ravdess=~/corpora/ravdess, and not "
-                f"as {pair!r}",
-                code="bad_corpus",
-            )
-        folders.append((name, Path(path)))
-    return folders
 
 
 def _options(given: list[str], names: set[str]) -> dict[str, list[str]]:

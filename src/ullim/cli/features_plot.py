@@ -40,12 +40,14 @@ def plot_file(
     """Draw a recording: waveform, log-mel spectrogram, energy and pitch."""
     from ullim.cli.features import check_target
     from ullim.cli.plot import SUFFIXES, plot, plot_emotions
+    from ullim.corpora.folders import corpus_folder
+    from ullim.registry import component
 
     if (file is None) == (by_emotion is None):
         raise UllimError(
             "give one recording, FILE, or one corpus, --by-emotion NAME=PATH", code="bad_usage"
         )
-    name, _, path = (by_emotion or "").partition("=")
+    name, folder = corpus_folder(by_emotion, option="--by-emotion") if by_emotion else ("", Path())
     target = out or Path(Path(file or name or "-").name).with_suffix(".png")
     check_target(target, SUFFIXES)
     if file is not None:
@@ -56,7 +58,9 @@ def plot_file(
             )
         plot(file, target)
     else:
-        chosen = choose(_load(name, path), speaker=speaker, sentence=sentence)
+        chosen = choose(
+            component("corpora", name)().load(folder), speaker=speaker, sentence=sentence
+        )
         plot_emotions(chosen, target, lang=lang.value)
         note(", ".join(f"{label}: {found.id}" for label, found in chosen.items()))
     note(f"written to {target}")
@@ -109,15 +113,3 @@ def _label(utterance: Utterance) -> str | None:
     if not first or (len(first) == 2 and first[0][1] == first[1][1]):
         return None
     return first[0][0] if first[0][0] in LABELS else None
-
-
-def _load(name: str, path: str) -> list[Utterance]:
-    from ullim import registry
-
-    if not name or not path:
-        raise CorpusError(
-            "--by-emotion takes NAME=PATH, for example ravdess=~/corpora/ravdess",
-            code="bad_corpus",
-        )
-    found: list[Utterance] = registry.component("corpora", name)().load(path)
-    return found

@@ -81,30 +81,25 @@ def report(
 
 def _facts(run: Run, pairs: list[str], *, with_audio: bool) -> Facts:
     from ullim import registry
+    from ullim.corpora.folders import corpus_folder
     from ullim.evaluation.report import Facts, media_wanted
 
     genders: dict[str, dict[str, str]] = {}
     clips: dict[str, dict[str, Clip]] = {}
     wanted = media_wanted(run) if with_audio else {}
     for pair in pairs:
-        name, equals, path = pair.partition("=")
-        if not equals or not name or not path:
-            raise RecipeError(
-                f"--corpus takes NAME=PATH, for example ravdess=~/corpora/ravdess, and was given "
-                f"{pair!r}",
-                code="bad_corpus",
-            )
+        name, folder = corpus_folder(pair)
         if name not in run.metrics["corpora"]:
             raise RecipeError(
                 f"this run has no corpus {name!r}; it has: {', '.join(run.metrics['corpora'])}",
                 code="wrong_corpora",
             )
         loader: Any = registry.component("corpora", name)(**_options(run, name))
-        utterances: dict[str, Utterance] = {u.id: u for u in loader.load(Path(path))}
+        utterances: dict[str, Utterance] = {u.id: u for u in loader.load(folder)}
         genders[name] = {u.id: u.gender for u in utterances.values() if u.gender}
         found = [utterances[i] for i in wanted.get(name, ()) if i in utterances]
         if with_audio and len(found) < len(wanted.get(name, ())):
-            note(f"{name}: {len(wanted[name]) - len(found)} of the clips are not under {path}")
+            note(f"{name}: {len(wanted[name]) - len(found)} of the clips are not under {folder}")
         with StageProgress() as progress:
             clips[name] = {}
             for done, utterance in enumerate(found, start=1):

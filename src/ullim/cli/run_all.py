@@ -41,8 +41,8 @@ def run_all(
     Raises:
         RecipeError: No recipe has the tag, or none can be run with these corpora.
     """
+    from ullim.corpora.folders import corpus_folders
     from ullim.recipes import recipe_paths, runner
-    from ullim.recipes.data import corpus_folders
     from ullim.recipes.schema import load_recipe
 
     given = corpus_folders(corpora)

@@ -74,25 +74,6 @@ class Prepared:
         return [{name: items.take(rows) for name, items in view.items()} for view in self.views]
 
 
-def corpus_folders(pairs: Sequence[str]) -> dict[str, Path]:
-    """Read ``NAME=PATH`` texts.
-
-    Raises:
-        RecipeError: A text is not of that form.
-    """
-    folders = {}
-    for pair in pairs:
-        name, equals, path = pair.partition("=")
-        if not equals or not name or not path:
-            raise RecipeError(
-                f"--corpus takes NAME=PATH, for example ravdess=~/corpora/ravdess, and was given "
-                f"{pair!r}",
-                code="bad_corpus",
-            )
-        folders[name] = Path(path)
-    return folders
-
-
 def load_table(recipe: Recipe, folders: Mapping[str, Path]) -> Table:
     """Load the corpora of a recipe and put each utterance under its label.
 

@@ -20,11 +20,12 @@ import pandas as pd
 import torch
 from joblib import Parallel, delayed
 
+from ullim.corpora.folders import corpus_folders
 from ullim.errors import RecipeError
 from ullim.evaluation.leakage import audit
 from ullim.evaluation.protocols import Fold, ProtocolBase, parse_protocol, speaker_keys
 from ullim.features.cache import FeatureStore
-from ullim.recipes.data import Prepared, Table, corpus_folders, load_table, prepare
+from ullim.recipes.data import Prepared, Table, load_table, prepare
 from ullim.recipes.results import predictions_frame, summarise
 from ullim.recipes.schema import Recipe, load_recipe
 from ullim.training.classifier import Classifier

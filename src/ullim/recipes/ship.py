@@ -14,11 +14,12 @@ import pandas as pd
 
 from ullim import bundle
 from ullim.corpora import ACTOR
+from ullim.corpora.folders import corpus_folders
 from ullim.errors import RecipeError
 from ullim.evaluation.predictions import PROBABILITY
 from ullim.features.cache import FeatureStore
 from ullim.recipes.card import render
-from ullim.recipes.data import Table, corpus_folders, load_table, prepare
+from ullim.recipes.data import Table, load_table, prepare
 from ullim.recipes.runner import Report, audio_hash, fit, git_commit, make_estimator, run
 from ullim.recipes.schema import Recipe, load_recipe
 from ullim.registry import component

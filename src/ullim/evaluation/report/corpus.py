@@ -94,10 +94,7 @@ def section(
         )
         for name in _LOSSES
     ]
-    others += [
-        (t(name), number(figures[name]), "", "")
-        for name in _SINGLE
-    ]
+    others += [(t(name), number(figures[name]), "", "") for name in _SINGLE]
     found: list[Block] = [Heading(t("figures") if alone else f"{t('figures')}: {corpus}")]
     if n_speakers < FEW_SPEAKERS:
         key = "one_speaker" if n_speakers == 1 else "few_speakers"
