@@ -82,6 +82,7 @@ def make_classifier(
                     member.weight,
                 )
                 for place, member in enumerate(model.members)
-            ]
+            ],
+            model.rule,
         )
     raise TrainingError(f"{model.name} is neither a network, a classical model nor a fusion")
