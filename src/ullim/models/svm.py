@@ -27,23 +27,23 @@ class Svm(Classical):
 
     Attributes:
         C: Inverse strengths of the penalty to choose from.
-        gamma: Inverse squared width of the kernel; None for one over the features' number times
-            their variance.
+        gamma: Inverse squared widths of the kernel to choose from, as multiples of scikit-learn's
+            ``scale``: one over the number of features times their variance.
     """
 
     targets: ClassVar[Literal["shares", "labels"]] = "labels"
 
     name: Literal["svm"] = "svm"
     C: tuple[Strength, ...] = Field((1.0, 10.0, 100.0), min_length=1)
-    gamma: float | None = Field(None, gt=0.0)
+    gamma: tuple[Strength, ...] = Field((0.1, 0.3, 1.0), min_length=1)
 
     def candidates(self) -> list[dict[str, Any]]:
-        """Return one setting for each strength."""
-        return [{"C": strength} for strength in self.C]
+        """Return one setting for each strength and width."""
+        return [{"C": strength, "gamma": width} for strength in self.C for width in self.gamma]
 
     def build(self, setting: dict[str, Any], seed: int) -> Any:
         """Return it unfitted; nothing in it is drawn."""
-        return PairwiseSvm(**setting, gamma=self.gamma)
+        return PairwiseSvm(**setting)
 
     def fragment(self, fitted: PairwiseSvm) -> Fragment:
         """Return it as plain matrix operations.
@@ -89,7 +89,7 @@ class PairwiseSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes:
         C: Inverse strength of the penalty.
-        gamma: Inverse squared width of the kernel; None for ``SVC``'s ``scale``.
+        gamma: Inverse squared width of the kernel, as a multiple of ``SVC``'s ``scale``.
 
     After ``fit``: ``classes_``, ``svc_``.
 
@@ -97,7 +97,7 @@ class PairwiseSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     class for most rows.
     """
 
-    def __init__(self, C: float = 10.0, gamma: float | None = None) -> None:
+    def __init__(self, C: float = 10.0, gamma: float = 1.0) -> None:
         self.C = C
         self.gamma = gamma
 
@@ -110,8 +110,8 @@ class PairwiseSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             sample_weight: Shape (rows,).
         """
         X, y = validate_data(self, X, y, dtype=np.float64)
-        gamma = "scale" if self.gamma is None else self.gamma
-        self.svc_ = SVC(C=self.C, gamma=gamma, decision_function_shape="ovo")
+        scale = 1.0 / (X.shape[1] * (X.var() or 1.0))
+        self.svc_ = SVC(C=self.C, gamma=self.gamma * scale, decision_function_shape="ovo")
         self.svc_.fit(X, y, sample_weight)
         self.classes_ = self.svc_.classes_
         return self
@@ -139,8 +139,7 @@ class PairwiseSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             (outputs,) and gamma: ``exp(-gamma · squared distances) @ coefficients + intercepts``.
         """
         machine, n_classes = self.svc_, len(self.classes_)
-        # scikit-learn offers the gamma that `scale` came to only so.
-        gamma = float(machine._gamma)
+        gamma = float(machine.gamma)
         if n_classes == 2:
             return machine.support_vectors_, machine.dual_coef_.T, machine.intercept_, gamma
         # A vector of class i stands in row j - 1 of the coefficients for the pair (i, j) and one of
