@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any, ClassVar, Literal
+
 import numpy as np
 import pytest
 
 pytest.importorskip("sklearn", reason="needs the training extra")
 
 import onnxruntime
+from onnx import helper
 from pydantic import ValidationError
 from sklearn.linear_model import LogisticRegression as Theirs
+from sklearn.svm import SVC
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ullim import registry
-from ullim.errors import NotFittedError, TrainingError
-from ullim.models import Classical
+from ullim.decision import fuse
+from ullim.errors import MissingExtraError, NotFittedError, TrainingError
+from ullim.models import Classical, Fragment
 from ullim.models.dilated_cnn import DilatedCnn
 from ullim.models.fusion import Fusion, Member
 from ullim.models.linear import LinearSvm, LogisticRegression, MaskedLogisticRegression
+from ullim.models.svm import PairwiseSvm
+from ullim.models.trees import RandomForest, XGBoost
 from ullim.training.classical import ClassicalClassifier
 from ullim.training.classifier import softmax, target_matrix
 from ullim.training.make import make_classifier
@@ -29,6 +38,21 @@ CLASSICAL = {
 }
 EVERY_CLASSICAL = pytest.mark.parametrize("cls", CLASSICAL.values(), ids=CLASSICAL)
 LABELS = ("neutral", "anger", "fear")
+# What keeps a model's tests short: what is tested does not hang on these.
+SMALL: dict[str, dict[str, Any]] = {
+    "random-forest": {"n_trees": 10},
+    "svm": {"C": (10.0,), "gamma": (1.0,)},
+    "xgboost": {"n_trees": 10, "max_depth": 3, "learning_rate": 0.3},
+}
+
+
+def small(cls):
+    return cls(**SMALL.get(registry.component_name(cls), {}))
+
+
+def heard(cls, seed=0):
+    """Return clips a model takes: of a few windows, or of a dozen frames."""
+    return clips(seed=seed, windows=(8, 16) if cls.level == "frame" else (1, 3))
 
 
 def clips(n=60, n_features=6, seed=0, windows=(1, 3)):
@@ -85,47 +109,133 @@ class TestMaskedLogisticRegression:
         assert np.abs(among.coef_[:, 3]).max() < 1e-6
 
 
+@parametrize_with_checks(
+    [PairwiseSvm()],
+    expected_failed_checks=lambda _: {
+        "check_sample_weight_equivalence_on_dense_data": "nor does SVC: its gamma counts rows"
+    },
+)
+def test_pairwise_svm_keeps_scikit_learns_contract(estimator, check):
+    check(estimator)
+
+
+class TestPairwiseSvm:
+    @pytest.mark.parametrize("n_classes", [2, 3, 5])
+    def test_decides_by_the_mean_margin_over_the_others(self, n_classes):
+        generator = np.random.default_rng(n_classes)
+        y = generator.integers(0, n_classes, 80)
+        X = generator.normal(size=(80, 4)) + y[:, None]
+        ours, theirs = PairwiseSvm(C=2.0).fit(X, y), SVC(C=2.0, decision_function_shape="ovo")
+        margins = theirs.fit(X, y).decision_function(X)
+        if n_classes == 2:
+            expected = margins
+        else:
+            pairs = iter(margins.T)
+            expected = np.zeros((80, n_classes))
+            for first in range(n_classes):
+                for second in range(first + 1, n_classes):
+                    margin = next(pairs) / (n_classes - 1)
+                    expected[:, first] += margin
+                    expected[:, second] -= margin
+        np.testing.assert_allclose(ours.decision_function(X), expected, atol=1e-12)
+        assert (ours.predict(X) == theirs.predict(X)).mean() > 0.9
+        vectors, coef, intercept, gamma = ours.kernel_machine()
+        distances = ((X[:, None] - vectors[None]) ** 2).sum(axis=2)
+        folded = np.exp(-gamma * distances) @ coef + intercept
+        np.testing.assert_allclose(folded.squeeze(), expected, atol=1e-9)
+
+
+class TestTrees:
+    def test_xgboost_that_is_not_installed_is_told_with_the_pip_line(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "xgboost", None)
+        with pytest.raises(MissingExtraError, match=r'pip install "ullim\[train\]"'):
+            XGBoost().build({}, 0)
+
+    @pytest.mark.parametrize(
+        ("model", "package"), [(RandomForest(n_trees=2), "skl2onnx"), (XGBoost(), "onnxmltools")]
+    )
+    def test_converters_likewise(self, model, package, monkeypatch):
+        fitted = model.build({}, 0)
+        fitted.n_features_in_ = 1
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(MissingExtraError, match=r'pip install "ullim\[train\]"'):
+            model.fragment(fitted)
+
+    @pytest.mark.parametrize("cls", [RandomForest, XGBoost])
+    def test_values_on_thresholds_fall_on_the_same_side(self, cls):
+        """Few values far from zero, where float32 is coarse: every one of them is a threshold."""
+        generator = np.random.default_rng(0)
+        values = np.float32(300.1) + np.arange(40, dtype=np.float32) * np.float32(3e-5)
+        X = Ragged.from_items([generator.choice(values, (1, 5)) for _ in range(120)])
+        y = [LABELS[i % 3] for i in range(120)]
+        model = cls(n_trees=20, calibrate=False)
+        estimator = ClassicalClassifier(model, LABELS).fit({"x": X}, y)
+        (graph,) = estimator.graphs({"x": X})
+        session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
+        (logits,) = session.run(["logits"], {"x": X.values[:, None]})
+        found = softmax(logits)
+        expected = estimator.predict_proba({"x": X})
+        assert np.ptp(expected, axis=0).max() > 0.3
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+    @pytest.mark.parametrize("cls", [RandomForest, XGBoost])
+    def test_without_calibration_the_probabilities_are_their_own(self, cls):
+        X, y, speakers = clips(windows=(1, 2))
+        model = cls(n_trees=10, calibrate=False)
+        estimator = ClassicalClassifier(model, LABELS).fit({"x": X}, y, speakers)
+        own = estimator.fitted_.predict_proba(X.values)
+        np.testing.assert_allclose(estimator.predict_proba({"x": X}), own, atol=1e-5)
+
+
 class TestEveryClassical:
     @EVERY_CLASSICAL
     def test_learns_what_can_be_told_apart(self, cls):
-        X, y, speakers = clips()
-        test, truth, _ = clips(seed=1)
-        estimator = ClassicalClassifier(cls(), classes=LABELS).fit({"x": X}, y, groups=speakers)
+        X, y, speakers = heard(cls)
+        test, truth, _ = heard(cls, seed=1)
+        model = small(cls)
+        estimator = ClassicalClassifier(model, classes=LABELS).fit({"x": X}, y, groups=speakers)
         probabilities = estimator.predict_proba({"x": test})
         assert probabilities.shape == (60, 3)
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
         assert (estimator.predict({"x": test}) == np.array(truth)).mean() > 0.8
-        assert estimator.setting_ in cls().candidates()
-        assert len(estimator.choice_) == len(cls().candidates())
-        assert cls().name in estimator.summary()
+        assert estimator.setting_ in model.candidates()
+        assert len(estimator.choice_) == len(model.candidates())
+        assert model.name in estimator.summary()
 
     @EVERY_CLASSICAL
-    def test_graph_says_the_same(self, cls):
-        X, y, speakers = clips()
-        estimator = ClassicalClassifier(cls(), classes=LABELS).fit({"x": X}, y, groups=speakers)
+    @pytest.mark.parametrize("absent", ["none", "fear"])
+    def test_graph_says_the_same(self, cls, absent):
+        X, y, speakers = heard(cls)
+        rows = [i for i, label in enumerate(y) if label != absent]
+        estimator = ClassicalClassifier(small(cls), classes=LABELS).fit(
+            {"x": X.take(rows)}, [y[i] for i in rows], groups=[speakers[i] for i in rows]
+        )
         (graph,) = estimator.graphs({"x": X})
         session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
-        (logits,) = session.run(["logits"], {"x": X.values[:, None]})
-        each = softmax(logits / graph.temperature)
+        assert session.get_outputs()[0].shape == ["batch", 3]
         expected = estimator.predict_proba({"x": X})
-        first = np.cumsum([0, *X.lengths[:-1]])
-        answered = np.add.reduceat(each, first, axis=0) / X.lengths[:, None]
-        np.testing.assert_allclose(answered, expected, atol=1e-4)
+        for row in range(len(X)):
+            fed = X[row][None] if cls.level == "frame" else X[row][:, None]
+            (logits,) = session.run(["logits"], {"x": fed})
+            answered = softmax(logits / graph.temperature).mean(axis=0)
+            np.testing.assert_allclose(answered, expected[row], atol=1e-4)
 
     @EVERY_CLASSICAL
     def test_equal_seeds_give_equal_answers(self, cls):
-        X, y, speakers = clips()
+        X, y, speakers = heard(cls)
         one, two = (
-            ClassicalClassifier(cls(), classes=LABELS, seed=5).fit({"x": X}, y, groups=speakers)
+            ClassicalClassifier(small(cls), classes=LABELS, seed=5).fit(
+                {"x": X}, y, groups=speakers
+            )
             for _ in range(2)
         )
         np.testing.assert_array_equal(one.predict_proba({"x": X}), two.predict_proba({"x": X}))
 
     @EVERY_CLASSICAL
     def test_a_class_without_rows_is_never_answered(self, cls):
-        X, y, speakers = clips()
+        X, y, speakers = heard(cls)
         rows = [i for i, label in enumerate(y) if label != "fear"]
-        estimator = ClassicalClassifier(cls(), classes=LABELS).fit(
+        estimator = ClassicalClassifier(small(cls), classes=LABELS).fit(
             {"x": X.take(rows)}, [y[i] for i in rows], groups=[speakers[i] for i in rows]
         )
         assert "fear" not in estimator.predict({"x": X})
@@ -222,6 +332,159 @@ class TestClassicalClassifier:
             ClassicalClassifier(LinearSvm()).predict_proba({"x": clips()[0]})
 
 
+class _Hard(Classical):
+    """scikit-learn's own classifier, which knows hard labels and says probabilities."""
+
+    targets: ClassVar[Literal["shares", "labels"]] = "labels"
+    gives: ClassVar[Literal["logits", "probabilities"]] = "probabilities"
+    standardised: ClassVar[bool] = False
+
+    name: Literal["hard"] = "hard"
+    calibrate: bool = True
+
+    @property
+    def calibrated(self) -> bool:
+        return self.calibrate
+
+    def build(self, setting, seed):
+        return Theirs(C=1e-2)
+
+    def fragment(self, fitted):
+        coef, intercept = fitted.coef_.T, fitted.intercept_
+        if len(fitted.classes_) == 2:
+            coef, intercept = np.hstack([-coef / 2, coef / 2]), np.tile(intercept / 2, 2) * [-1, 1]
+        return Fragment(
+            [
+                helper.make_node("Gemm", [Fragment.input, "coef", "intercept"], ["logit"]),
+                helper.make_node("Softmax", ["logit"], [Fragment.output], axis=1),
+            ],
+            {"coef": coef, "intercept": intercept},
+        )
+
+
+class _HardLogits(_Hard):
+    """The same by its logits, one column where there are two classes."""
+
+    gives: ClassVar[Literal["logits", "probabilities"]] = "logits"
+
+    def fragment(self, fitted):
+        given = super().fragment(fitted)
+        node = helper.make_node("Gemm", [Fragment.input, "coef", "intercept"], [Fragment.output])
+        return Fragment([node], given.constants)
+
+
+class _MeanOfFrames:
+    """Logistic regression on the mean over a row's frames."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.inner = MaskedLogisticRegression().fit(self.means(X), y, sample_weight)
+        self.coef_, self.intercept_ = self.inner.coef_, self.inner.intercept_
+        return self
+
+    def means(self, X):
+        return np.stack([X[row].mean(axis=0) for row in range(len(X))])
+
+    def decision_function(self, X):
+        return self.inner.decision_function(self.means(X))
+
+
+class _OverFrames(Classical):
+    level: ClassVar[Literal["clip", "frame"]] = "frame"
+
+    name: Literal["over-frames"] = "over-frames"
+
+    def build(self, setting, seed):
+        return _MeanOfFrames()
+
+    def fragment(self, fitted):
+        linear = super().fragment(fitted)
+        first, second = linear.nodes
+        first.input[0] = "mean"
+        mean = helper.make_node("ReduceMean", [Fragment.input, "axes"], ["mean"], keepdims=0)
+        return Fragment([mean, first, second], {**linear.constants, "axes": np.array([1])})
+
+
+class TestAnyScikitLearnClassifier:
+    @pytest.mark.parametrize("cls", [_Hard, _HardLogits])
+    @pytest.mark.parametrize("absent", ["none", "fear"])
+    def test_needs_no_more_than_a_fragment(self, cls, absent):
+        X, y, speakers = clips()
+        rows = [i for i, label in enumerate(y) if label != absent]
+        X, y, speakers = X.take(rows), [y[i] for i in rows], [speakers[i] for i in rows]
+        estimator = ClassicalClassifier(cls(calibrate=False), LABELS).fit({"x": X}, y, speakers)
+        assert (estimator.choice_, estimator.temperature_, estimator.mean_) == ([], 1.0, None)
+        first = np.cumsum([0, *X.lengths[:-1]])
+        columns = [LABELS.index(label) for label in LABELS if label != absent]
+        theirs = estimator.fitted_.predict_proba(X.values.astype(np.float64))
+        mean = np.add.reduceat(theirs, first, axis=0) / X.lengths[:, None]
+        found = estimator.predict_proba({"x": X})
+        np.testing.assert_allclose(found[:, columns], mean, atol=1e-5)
+        np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-9)
+        (graph,) = estimator.graphs({"x": X})
+        session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
+        (logits,) = session.run(["logits"], {"x": X.values[:, None]})
+        np.testing.assert_allclose(softmax(logits)[:, columns], theirs, atol=1e-5)
+
+    def test_one_speaker_will_do_where_nothing_is_chosen(self):
+        X, y, _ = clips()
+        with pytest.raises(TrainingError, match="second speaker"):
+            ClassicalClassifier(_Hard(), LABELS).fit({"x": X}, y, ["a"] * 60)
+        ClassicalClassifier(_Hard(calibrate=False), LABELS).fit({"x": X}, y, ["a"] * 60)
+
+    def test_is_calibrated_on_inner_speakers(self):
+        X, y, speakers = clips()
+        estimator = ClassicalClassifier(_Hard(), LABELS).fit({"x": X}, y, speakers)
+        assert estimator.temperature_ != 1.0
+        assert len(estimator.choice_) == 1
+
+
+class TestOverFrames:
+    WINDOW = Window(mode="crop", length_s=0.5, hop_s=0.3)
+
+    @pytest.mark.parametrize("window", [None, WINDOW])
+    def test_graph_says_the_same_of_every_window(self, window):
+        X, y, speakers = clips(windows=(3, 16))
+        features = {
+            "left": Ragged(X.values[:, :2].copy(), X.offsets),
+            "right": Ragged(X.values[:, 2:].copy(), X.offsets),
+        }
+        estimator = ClassicalClassifier(
+            _OverFrames(), LABELS, window=window, hops=dict.fromkeys(features, 0.1)
+        ).fit(features, y, speakers, views=[features])
+        (graph,) = estimator.graphs(features)
+        session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
+        expected = estimator.predict_proba(features)
+        several = 0
+        for row in range(len(X)):
+            starts = [0] if window is None else window.starts(len(X[row]), 0.1)
+            length = len(X[row]) if window is None else window.length(len(X[row]), 0.1)
+            several += len(starts) > 1
+            each = []
+            for start in starts:
+                fed = {
+                    name: items[row][None, start : start + length]
+                    for name, items in features.items()
+                }
+                each.append(softmax(session.run(["logits"], fed)[0][0] / graph.temperature))
+            np.testing.assert_allclose(np.mean(each, axis=0), expected[row], atol=1e-4)
+        assert bool(several) == (window is not None)
+
+    def test_learns_and_standardises_by_frames(self):
+        X, y, speakers = clips(windows=(8, 16))
+        estimator = ClassicalClassifier(_OverFrames(), LABELS).fit({"x": X}, y, speakers)
+        np.testing.assert_allclose(estimator.mean_, X.values.mean(axis=0), atol=1e-6)
+        assert (estimator.predict({"x": X}) == np.array(y)).mean() > 0.9
+
+    def test_refuses_what_cannot_be_cut(self):
+        X, y, speakers = clips(windows=(8, 16))
+        estimator = ClassicalClassifier(_OverFrames(), LABELS, window=self.WINDOW)
+        with pytest.raises(TrainingError, match="give hops="):
+            estimator.fit({"x": X}, y, speakers)
+        other = X.take(range(59, -1, -1))
+        with pytest.raises(TrainingError, match="same frames"):
+            estimator.fit({"x": X, "other": other}, y, speakers)
+
+
 class TestFusion:
     def model(self, weight=1.0):
         return Fusion(
@@ -297,6 +560,16 @@ class TestFusion:
         assert "dilated-cnn" in fusion.summary()
         assert "logistic" in fusion.summary()
 
+    @pytest.mark.parametrize("rule", ["mean", "literal", "over_classifiers"])
+    def test_rule_is_the_estimator_s_too(self, rule):
+        X, y, speakers = self.features()
+        model = self.model(2.0).model_copy(update={"rule": rule})
+        fusion = make_classifier(model, hops=dict.fromkeys(X, float("inf")), classes=LABELS)
+        fusion.fit(X, y, groups=speakers)
+        each = [part.estimator.predict_proba(part.chosen(X)) for part in fusion.parts]
+        np.testing.assert_array_equal(fusion.predict_proba(X), fuse(each, [1.0, 2.0], rule))
+        assert [graph.member for graph in fusion.graphs(X)] == [0, 1]
+
     def test_unknown_members_and_features_are_named(self):
         with pytest.raises(ValidationError, match="no member is called 'oracle'"):
             Fusion.model_validate({"members": [{"model": {"name": "oracle"}}] * 2})
@@ -308,6 +581,49 @@ class TestFusion:
     def test_survives_json(self):
         model = self.model(2.0)
         assert Fusion.model_validate_json(model.model_dump_json()) == model
+
+
+class TestFuse:
+    # Of p = (0.8, 0.2) and q = (0.4, 0.6), worked out by hand.
+    P, Q = np.array([[0.8, 0.2]]), np.array([[0.4, 0.6]])
+
+    @pytest.mark.parametrize(
+        ("rule", "weights", "scores"),
+        [
+            ("mean", (1, 1), (0.6, 0.4)),
+            ("mean", (3, 1), (0.7, 0.3)),
+            ("literal", (1, 1), (0.64 + 0.16, 0.04 + 0.36)),
+            ("literal", (3, 1), (3 * 0.64 + 0.16, 3 * 0.04 + 0.36)),
+            ("over_classifiers", (1, 1), (0.80 / 1.2, 0.40 / 0.8)),
+            ("over_classifiers", (3, 1), ((3 * 0.64 + 0.16) / 2.8, (3 * 0.04 + 0.36) / 1.2)),
+        ],
+    )
+    def test_by_hand(self, rule, weights, scores):
+        expected = np.array([scores]) / sum(scores)
+        np.testing.assert_allclose(fuse([self.P, self.Q], weights, rule), expected, atol=1e-12)
+
+    def test_rules_may_disagree(self):
+        """One that is sure outweighs two that lean the other way, but not by the mean."""
+        each = [np.array([p]) for p in ([0.9, 0.1, 0.0], [0.2, 0.6, 0.2], [0.2, 0.65, 0.15])]
+        best = {
+            rule: fuse(each, [1, 1, 1], rule).argmax()
+            for rule in ("mean", "literal", "over_classifiers")
+        }
+        assert best == {"mean": 1, "literal": 0, "over_classifiers": 0}
+
+    @pytest.mark.parametrize("rule", ["literal", "over_classifiers"])
+    def test_parts_of_one_member_are_averaged_first(self, rule):
+        parts = [self.P, 0.5 * self.P + 0.5 * self.Q, self.Q]
+        whole = [0.25 * parts[0] + 0.75 * parts[1], self.Q]
+        found = fuse(parts, [0.5, 1.5, 1.0], rule, members=[0, 0, 4])
+        np.testing.assert_allclose(found, fuse(whole, [2.0, 1.0], rule), atol=1e-12)
+
+    @pytest.mark.parametrize("rule", ["mean", "literal", "over_classifiers"])
+    def test_a_class_nobody_believes_in_is_no_trouble(self, rule):
+        each = [np.array([[1.0, 0.0, 0.0]]), np.array([[0.5, 0.5, 0.0]])]
+        found = fuse(each, [1, 1], rule)
+        assert found[0, 2] == 0.0
+        assert found.sum() == pytest.approx(1.0)
 
 
 class TestTargetMatrix:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -54,7 +54,8 @@ class Graph:
         data: The file.
         inputs: Names of the features it takes.
         temperature: Its logits are divided by this before the softmax.
-        weight: Of its probabilities in the mean.
+        weight: Of its probabilities.
+        member: Graphs with the same number are parts of one classifier.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Graph:
     inputs: tuple[str, ...]
     temperature: float
     weight: float = 1.0
+    member: int = 0
 
     @classmethod
     def checked(
@@ -69,7 +71,7 @@ class Graph:
         name: str,
         data: bytes,
         inputs: tuple[str, ...],
-        examples: Features,
+        batches: Iterable[Mapping[str, Matrix]],
         logits: Matrix,
         temperature: float,
     ) -> Graph:
@@ -79,8 +81,8 @@ class Graph:
             name: Stem of the file.
             data: The file.
             inputs: Names of the features it takes.
-            examples: Real clips.
-            logits: What the estimator answers, shape (windows of all clips, classes).
+            batches: Windows of real clips as the graph takes them, (batch, frames, features) each.
+            logits: What the estimator answers to all of them, shape (windows, classes).
             temperature: As above.
 
         Raises:
@@ -89,8 +91,7 @@ class Graph:
         import onnxruntime
 
         session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-        fed = {key: examples[key].values[:, None, :] for key in inputs}
-        (answered,) = session.run(["logits"], fed)
+        answered = np.concatenate([session.run(["logits"], dict(fed))[0] for fed in batches])
         worst = float(np.abs(softmax(answered) - softmax(logits)).max())
         if worst > TOLERANCE:
             raise TrainingError(

@@ -62,7 +62,7 @@ def make_classifier(
             accelerator=accelerator,
         )
     if isinstance(model, Classical):
-        return ClassicalClassifier(model, classes, seed)
+        return ClassicalClassifier(model, classes, seed, window, hops)
     if isinstance(model, Fusion):
         return FusionClassifier(
             [
@@ -82,6 +82,7 @@ def make_classifier(
                     member.weight,
                 )
                 for place, member in enumerate(model.members)
-            ]
+            ],
+            model.rule,
         )
     raise TrainingError(f"{model.name} is neither a network, a classical model nor a fusion")
