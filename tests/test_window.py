@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+import soundfile
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -34,6 +35,7 @@ def test_what_training_hears_of_a_clip_as_the_common_template_does():
     length=st.integers(1, 60),
     padding=st.sampled_from(["none", "silence"]),
 )
+@settings(deadline=None)
 def test_no_clip_is_lost_and_maps_have_one_size(n, offset, length, padding):
     rule = Window(length_s=length, offset_s=offset, padding=padding)
     signal = np.arange(1, n + 1, dtype=np.float32)
@@ -75,3 +77,27 @@ def test_the_predictor_pads_but_never_cuts_a_users_clip(make_bundle, make_speech
     assert {window.size for window in features} == {2 * RATE}
     assert len(features) == 1 + 4
     assert prediction.segments[-1].end_s == pytest.approx(1.1)
+
+
+def test_what_a_corpus_is_prepared_as_is_its_excerpt(make_speech, tmp_path):
+    """And another offset is another key of the store."""
+    pytest.importorskip("torch")
+    from ullim.features.cache import FeatureStore
+    from ullim.recipes.data import prepare
+    from ullim.recipes.schema import load_recipe
+    from ullim.types import Utterance, Vote
+
+    signal = make_speech(1.3)
+    soundfile.write(tmp_path / "clip.wav", signal, RATE, subtype="FLOAT")
+    vote = Vote("actor", "anger")
+    clip = Utterance("1", tmp_path / "clip.wav", corpus="toy", speaker="a", votes=(vote,))
+    store = FeatureStore(tmp_path / "store")
+    for offset_s in (0.25, 0.5):
+        window = f"window={{length_s: 2.0, offset_s: {offset_s}, padding: silence}}"
+        recipe = load_recipe("cnn-emodb", overrides=["views=0", "augmentation=[]", window])
+        prepared = prepare(recipe, [clip], store=store, progress=lambda *_: None)
+        (feature,) = recipe.features
+        heard = recipe.window.excerpt(signal, RATE)
+        assert heard.size == 2 * RATE
+        (values,) = (prepared.views[0][feature.name][0],)
+        np.testing.assert_allclose(values, feature.extract(heard), atol=1e-3)
