@@ -13,6 +13,7 @@ from ullim.evaluation.calibration import (
     reliability,
     threshold_for_accuracy,
 )
+from ullim.evaluation.predictions import FACTS, Predictions
 
 N_LABELS = 5
 
@@ -317,3 +318,18 @@ class TestCoverage:
         assert threshold_for_accuracy(*nothing, 0.9) is None
         with pytest.raises(ValueError, match="at least one item"):
             coverage_accuracy(*nothing)
+
+
+def test_classes_split_by_gender_are_added_up():
+    nothing = np.full(2, "", dtype=str)
+    split = Predictions(
+        labels=("female-calm", "female-fear", "male-calm", "male-fear"),
+        probabilities=np.array([[0.4, 0.3, 0.0, 0.3], [0.1, 0.3, 0.4, 0.2]]),
+        truth=np.array([1, 2]),
+        **dict.fromkeys(FACTS, nothing),
+    )
+    merged = split.without_gender()
+    assert merged.labels == ("calm", "fear")
+    np.testing.assert_allclose(merged.probabilities, [[0.4, 0.6], [0.5, 0.5]])
+    assert merged.truth.tolist() == [1, 0]
+    assert merged.without_gender() is None

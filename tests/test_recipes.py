@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -94,7 +95,7 @@ class TestShipped:
             labels = set(registry.component("corpora", part.name).labels)
             assert set(part.drop_labels) <= labels, f"{part.name} has no such label to drop"
             offered |= {task.label_map.get(x, x) for x in labels - set(part.drop_labels)}
-        assert set(task.labels) <= offered
+        assert set(task.emotions) <= offered
 
     @EVERY_RECIPE
     def test_figures_say_where_they_are_from(self, name):
@@ -106,6 +107,18 @@ class TestShipped:
         for figure in recipe.measured:
             assert 0 < figure.value <= 100
             assert figure.command.startswith("ullim run ")
+
+    def test_the_nine_of_one_paper_differ_in_their_network_alone(self):
+        recipes = [load_recipe(name) for name in SHIPPED if name.startswith("eom2021-")]
+        assert len({recipe.model for recipe in recipes}) == 9
+        parts = [recipe.identity() | {"model": None, "task": None} for recipe in recipes]
+        assert all(part == parts[0] for part in parts)
+        assert len(recipes) == 10
+        for recipe in recipes:
+            signal = np.zeros(3 * recipe.sampling_rate, np.float32)
+            heard = recipe.window.excerpt(signal, recipe.sampling_rate)
+            assert recipe.features[0].extract(heard).shape == (216, 50)
+            assert recipe.model.max_frames in (None, 216)
 
     def test_there_are_some(self):
         assert SHIPPED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -23,13 +24,16 @@ from ullim import registry  # noqa: E402
 from ullim.errors import NotFittedError, TrainingError  # noqa: E402
 from ullim.models import Network  # noqa: E402
 from ullim.models.dilated_cnn import DilatedCnn  # noqa: E402
+from ullim.models.mfcc_network import MfccNetwork  # noqa: E402
 from ullim.training.calibration import fit_temperature  # noqa: E402
 from ullim.training.data import TrainingBatches, mask, mix, pad  # noqa: E402
 from ullim.training.estimator import NetworkClassifier  # noqa: E402
+from ullim.training.export import to_onnx  # noqa: E402
 from ullim.training.losses import masked_log_softmax, soft_cross_entropy  # noqa: E402
 from ullim.training.network import Fitting  # noqa: E402
-from ullim.training.options import SpecAugment, Training  # noqa: E402
+from ullim.training.options import Hardware, SpecAugment, Training  # noqa: E402
 from ullim.training.split import validation_rows  # noqa: E402
+from ullim.training.standardise import Standardised, statistics  # noqa: E402
 from ullim.types import Ragged  # noqa: E402
 from ullim.window import Window  # noqa: E402
 
@@ -105,7 +109,12 @@ def record_epochs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def classifier(**changes: object) -> NetworkClassifier:
-    settings = {"model": TINY, "training": QUICK, "window": WINDOW, "accelerator": "cpu"}
+    settings = {
+        "model": TINY,
+        "training": QUICK,
+        "window": WINDOW,
+        "hardware": Hardware(accelerator="cpu"),
+    }
     return NetworkClassifier(**(settings | changes))
 
 
@@ -320,6 +329,21 @@ class TestTrainingBatches:
         drawn = {int(value) for batch in batches for value in batch.features[:, 0, 0]}
         assert drawn == {0, 1, 2}
 
+    @given(n=st.integers(4, 70), n_ranks=st.integers(2, 4), seed=st.integers(0, 20))
+    @settings(max_examples=20, deadline=None)
+    def test_devices_share_each_batch(self, n, n_ranks, seed):
+        items = [np.full((4, 2), row, np.float32) for row in range(n)]
+        targets, options = np.eye(n, 2, dtype=np.float32), Training(mixup=0, spec_augment=None)
+        parts = [Ragged.from_items(items)], targets, np.arange(n), options, None, [seed]
+        shares = [TrainingBatches(*parts, rank, n_ranks) for rank in range(n_ranks)]
+        assert len({len(share) for share in shares}) == 1
+        for share in shares:
+            seen = [len(batch.features) for batch in share]
+            assert len(seen) == len(share)
+            assert min(seen, default=2) >= 2
+        rows = [r for share in shares for batch in share for r in batch.features[:, 0, 0].tolist()]
+        assert len(rows) == len(set(rows)) > n - 2 * n_ranks
+
     def test_padding_is_zero(self):
         batch = pad([np.ones((2, 3), np.float32), np.ones((4, 3), np.float32)], np.eye(2))
         assert batch.features.shape == (2, 4, 3)
@@ -433,9 +457,96 @@ class TestTemperature:
         assert fit_temperature(sign * targets, targets) == pytest.approx(bound, rel=1e-3)
 
 
+class TestStandardise:
+    @staticmethod
+    def views(lengths: list[int]) -> list[Ragged]:
+        generator = np.random.default_rng(0)
+        return [
+            Ragged.from_items(
+                [generator.normal(-300, 2, (n, 3)).astype(np.float32) for n in lengths]
+            )
+            for _ in range(2)
+        ]
+
+    def test_statistics_are_those_of_the_rows_trained_on(self):
+        views, rows = self.views([5, 9, 2, 7]), np.array([0, 2, 3])
+        frames = np.concatenate([view[int(row)] for view in views for row in rows])
+        mean, deviation = statistics(views, rows, "feature")
+        np.testing.assert_allclose(mean, frames.mean(axis=0, dtype=float), rtol=1e-6)
+        np.testing.assert_allclose(deviation, frames.std(axis=0, dtype=float), rtol=1e-5)
+
+    def test_position_is_over_clips_of_one_length(self):
+        views, rows = self.views([6, 6, 6]), np.array([0, 2])
+        clips = np.stack([view[int(row)] for view in views for row in rows]).astype(float)
+        mean, deviation = statistics(views, rows, "position")
+        np.testing.assert_allclose(mean, clips.mean(axis=0), rtol=1e-6)
+        np.testing.assert_allclose(deviation, clips.std(axis=0), rtol=1e-5)
+        with pytest.raises(TrainingError, match="needs clips of one length and was given 5 to 6"):
+            statistics(self.views([6, 5]), np.arange(2), "position")
+
+    def test_a_value_that_never_changes_is_only_shifted(self):
+        network = Standardised(torch.nn.Identity(), np.full(2, 5, "f4"), np.array([0, 2], "f4"))
+        network.network.forward = lambda features, lengths: features
+        np.testing.assert_allclose(network(torch.tensor([[[6.0, 9.0]]]))[0, 0].numpy(), [1, 2])
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("per", ["feature", "position"])
+    def test_the_graph_holds_it(self, per, toy):
+        X, y, groups = toy
+        n = 18  # no clip is shorter
+        X = {"logmel": Ragged.from_items([X["logmel"][row][:n] for row in range(len(y))])}
+        training = QUICK.model_copy(update={"standardise": per})
+        estimator = classifier(training=training).fit(X, y, groups)
+        (graph,) = estimator.graphs({"logmel": X["logmel"].take([0, 1, 2])})
+        assert len(graph.data) > 0  # graphs() compares graph and network itself
+        network = estimator.networks_[0]
+        (held_out,) = estimator.validation_rows_
+        trained = np.setdiff1d(np.arange(len(y)), held_out)
+        seen = np.stack([X["logmel"][int(row)] for row in trained])
+        axes = (0, 1) if per == "feature" else 0
+        np.testing.assert_allclose(network.mean.numpy(), seen.mean(axis=axes), rtol=1e-4)
+
+
 MODELS = registry.components("models")
 NETWORKS = {name: cls for name, cls in MODELS.items() if issubclass(cls, Network)}
-EVERY_NETWORK = pytest.mark.parametrize("cls", NETWORKS.values(), ids=NETWORKS)
+
+SMALL = {
+    "frames": 56, "channels_1d": (8, 8, 12), "channels_2d": (4, 4, 6), "hidden": 8,
+    "dense": (16, 12, 8), "units": 8,
+}  # fmt: skip
+NINE = {
+    "fcn": {"front": "none"},
+    "lstm": {"front": "none", "recurrent": "lstm", "recurrent_layers": 2},
+    "bilstm": {"front": "none", "recurrent": "bilstm", "recurrent_layers": 2},
+    "cnn1d": {"front": "cnn1d"},
+    "cnn1d-lstm": {"front": "cnn1d", "recurrent": "lstm"},
+    "cnn1d-bilstm": {"front": "cnn1d", "recurrent": "bilstm"},
+    "cnn2d": {"front": "cnn2d"},
+    "cnn2d-lstm": {"front": "cnn2d", "recurrent": "lstm"},
+    "cnn2d-bilstm": {"front": "cnn2d", "recurrent": "bilstm"},
+}
+GOLDEN = {
+    "fcn": [0.29777, 0.482616, 0.444473],
+    "lstm": [-0.114777, -0.239715, -0.255304],
+    "bilstm": [-0.442742, 0.037995, 0.150534],
+    "cnn1d": [0.246894, 0.477417, 0.487813],
+    "cnn1d-lstm": [0.104801, 0.16596, 0.147182],
+    "cnn1d-bilstm": [-0.268306, 0.093575, 0.25607],
+    "cnn2d": [0.23948, 0.462127, 0.471511],
+    "cnn2d-lstm": [0.110838, 0.177592, 0.159189],
+    "cnn2d-bilstm": [-0.275694, 0.096822, 0.264777],
+}
+# Each network as small as shows its parts; of one with switches, every position of them.
+VARIANTS = {name: cls() for name, cls in NETWORKS.items() if name != "mfcc-network"} | {
+    f"mfcc-{name}": MfccNetwork(**SMALL, **switches) for name, switches in NINE.items()
+}
+EVERY_NETWORK = pytest.mark.parametrize("model", VARIANTS.values(), ids=VARIANTS)
+
+
+def for_network(model: Network, clips: torch.Tensor) -> torch.Tensor:
+    """Return decibels as a network is fed them: recurrent ones learn nothing unless scaled."""
+    return (clips + 40) / 10 if model.name == "mfcc-network" else clips
+
 
 # A constant added before a softmax over time changes nothing: Okabe et al.'s eq. 3 has it (k).
 WITHOUT_EFFECT = {"dilated-cnn": {"attention.2.bias"}}
@@ -443,16 +554,16 @@ WITHOUT_EFFECT = {"dilated-cnn": {"attention.2.bias"}}
 
 class TestEveryNetwork:
     @EVERY_NETWORK
-    def test_a_padded_clip_gets_the_logits_it_gets_alone(self, cls):
+    def test_a_padded_clip_gets_the_logits_it_gets_alone(self, model):
         torch.manual_seed(1)
-        network = cls().build(16, 5).eval()
+        network = model.build(16, 5).eval()
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
                 # Fresh statistics (0 and 1) would hide what padding leaks through them.
                 module.running_mean.normal_(0, 0.5)
                 module.running_var.uniform_(0.5, 2)
         lengths = torch.tensor([37, 8, 1, 22, 50, 3])
-        clips = [torch.randn(int(n), 16) * 10 - 40 for n in lengths]
+        clips = [for_network(model, torch.randn(int(n), 16) * 10 - 40) for n in lengths]
         for filler in (0.0, 55.0):
             batch = torch.full((len(clips), 50, 16), filler)
             for row, clip in zip(batch, clips, strict=True):
@@ -464,10 +575,10 @@ class TestEveryNetwork:
             np.testing.assert_allclose(together.numpy(), alone.numpy(), atol=1e-5)
 
     @EVERY_NETWORK
-    def test_the_gradient_reaches_every_parameter(self, cls):
+    def test_the_gradient_reaches_every_parameter(self, model):
         torch.manual_seed(1)
-        network = cls().build(16, 3).double().eval()
-        features = (torch.randn(6, 40, 16) * 10 - 40).double()
+        network = model.build(16, 3).double().eval()
+        features = for_network(model, torch.randn(6, 40, 16) * 10 - 40).double()
         lengths = torch.tensor([40, 31, 22, 40, 17, 9])
         network(features, lengths).square().sum().backward()
         idle = {
@@ -475,26 +586,26 @@ class TestEveryNetwork:
             for name, p in network.named_parameters()
             if p.grad is None or p.grad.abs().max() < 1e-12
         }
-        assert idle == WITHOUT_EFFECT.get(registry.component_name(cls), set())
+        assert idle == WITHOUT_EFFECT.get(model.name, set())
 
     @EVERY_NETWORK
     @pytest.mark.parametrize("n_features", [1, 7, 64])
     @pytest.mark.parametrize("n_classes", [2, 8])
-    def test_takes_any_number_of_features_and_classes(self, cls, n_features, n_classes):
-        network = cls().build(n_features, n_classes).eval()
-        for n_frames in (1, 2, 3, 100):
+    def test_takes_any_number_of_features_and_classes(self, model, n_features, n_classes):
+        network = model.build(n_features, n_classes).eval()
+        for n_frames in (1, 2, 3, model.max_frames or 100):
             logits = network(torch.zeros(2, n_frames, n_features), None)
             assert logits.shape == (2, n_classes)
             assert torch.isfinite(logits).all()
 
     @EVERY_NETWORK
-    def test_learns_one_batch_by_heart(self, cls):
+    def test_learns_one_batch_by_heart(self, model):
         torch.manual_seed(0)
-        network = cls().build(16, 4).train()
-        features = torch.randn(8, 24, 16) * 10 - 40
+        network = model.model_copy(update={"dropout": 0.0}).build(16, 4).train()
+        features = for_network(model, torch.randn(8, 24, 16) * 10 - 40)
         lengths = torch.tensor([24, 20, 24, 16, 24, 12, 24, 24])
         truth = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3])
-        optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+        optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
         for _ in range(60):
             loss = torch.nn.functional.cross_entropy(network(features, lengths), truth)
             optimizer.zero_grad()
@@ -505,19 +616,91 @@ class TestEveryNetwork:
         assert loss.item() < 0.3
 
     @EVERY_NETWORK
-    def test_equal_seeds_give_equal_weights(self, cls):
+    def test_equal_seeds_give_equal_weights(self, model):
         states = []
         for seed in (3, 3, 4):
             torch.manual_seed(seed)
-            states.append(torch.cat([p.flatten() for p in cls().build(8, 3).parameters()]))
+            states.append(torch.cat([p.flatten() for p in model.build(8, 3).parameters()]))
         assert torch.equal(states[0], states[1])
         assert not torch.equal(states[0], states[2])
 
     @EVERY_NETWORK
-    def test_fields_survive_json(self, cls):
-        assert cls.model_validate_json(cls().model_dump_json()) == cls()
+    def test_fields_survive_json(self, model):
+        assert type(model).model_validate_json(model.model_dump_json()) == model
         with pytest.raises(ValidationError, match="n_bananas"):
-            cls(n_bananas=3)
+            type(model)(n_bananas=3)
+
+
+class TestMfccNetwork:
+    @pytest.mark.parametrize(
+        ("name", "size"),
+        [
+            ("fcn", 5_694_981),
+            ("lstm", 224_901),
+            ("bilstm", 580_869),
+            ("cnn1d", 820_421),
+            ("cnn1d-lstm", 805_253),
+            ("cnn1d-bilstm", 1_003_525),
+            ("cnn2d", 204_741),
+            ("cnn2d-lstm", 240_773),
+            ("cnn2d-bilstm", 357_125),
+        ],
+    )  # fmt: skip
+    def test_size_of_the_nine_on_fifty_coefficients(self, name, size):
+        network = MfccNetwork(**NINE[name]).build(50, 5)
+        assert sum(p.numel() for p in network.parameters()) == size
+
+    @pytest.mark.parametrize("name", NINE)
+    def test_golden_values(self, name):
+        """Weights and clip from a formula, so that no library's generator matters."""
+        network = VARIANTS[f"mfcc-{name}"].build(6, 3).eval()
+        with torch.no_grad():
+            for place, parameter in enumerate(network.parameters()):
+                wave = torch.sin(torch.arange(parameter.numel(), dtype=torch.float64) * 0.7 + place)
+                parameter.copy_((0.3 * wave).reshape(parameter.shape))
+            clip = torch.sin(torch.arange(40 * 6, dtype=torch.float64) * 0.37).reshape(1, 40, 6)
+            logits = network(clip.float(), None)[0].tolist()
+        assert logits == pytest.approx(GOLDEN[name], abs=1e-5)
+
+    def test_the_convolution_keeps_the_size_as_tensorflow_does(self):
+        """SAME: of an odd number of zeros, the last one stands at the end."""
+        network = MfccNetwork(**SMALL | {"channels_2d": (1,)}).build(8, 2).eval()
+        convolution = network.front[0].layers[0]
+        with torch.no_grad():
+            convolution.weight.zero_()
+            convolution.weight[0, 0, 4, 1] = 1.0  # the centre of 10 frames by 4 coefficients
+            x = torch.rand(1, 1, 56, 8)
+            passed = convolution(torch.nn.functional.pad(x, network.front[0].padding))
+        assert torch.equal(passed, x)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("name", NINE)
+    def test_the_graph_says_the_same_for_clips_of_any_length(self, name):
+        torch.manual_seed(0)
+        network = VARIANTS[f"mfcc-{name}"].build(6, 3).eval()
+        generator = np.random.default_rng(0)
+        clips = [generator.normal(size=(n, 6)).astype(np.float32) for n in (56, 40, 7, 1)]
+        to_onnx(network, "mfcc", clips)  # compares them itself
+
+    def test_clips_longer_than_its_map_are_refused(self, toy):
+        X, y, groups = toy
+        model = MfccNetwork(**SMALL | {"frames": 20})
+        with pytest.raises(TrainingError, match=r"up to 20 frames and would be fed 35") as caught:
+            classifier(model=model).fit(X, y, groups)
+        assert caught.value.code == "too_long"
+
+    def test_a_map_that_is_halved_to_nothing_is_refused(self):
+        with pytest.raises(ValidationError, match="at least 16"):
+            MfccNetwork(frames=15)
+
+    def test_is_fitted_standardised_like_any_network(self, toy):
+        X, y, groups = toy
+        training = QUICK.model_copy(
+            update={"epochs": 8, "standardise": "feature", "validation_share": 0.0}
+        )
+        model = MfccNetwork(**SMALL, front="cnn1d", recurrent="bilstm")
+        estimator = classifier(model=model, training=training).fit(X, y, groups)
+        assert np.mean(estimator.predict(X) == np.array(y)) > 0.8
 
 
 class TestDilatedCnn:
@@ -560,8 +743,13 @@ class TestDilatedCnn:
         ("label_smoothing", 1.0),
         ("class_weights", "sometimes"),
         ("average_decay", 1.0),
-        ("validation_share", 0.0),
+        ("validation_share", -0.1),
         ("validation_share", 1.0),
+        ("optimiser", "rmsprop"),
+        ("schedule", "cosine"),
+        ("momentum", 1.0),
+        ("gradient_clip", 0.0),
+        ("standardise", "clip"),
         ("patience", 0),
         ("members", 0),
         ("learning_rate", NAN),
@@ -742,9 +930,8 @@ class TestNetworkClassifier:
         self, average_decay, toy, tmp_path, monkeypatch
     ):
         X, y, groups = toy
-        # Without dropout nothing but batches, which the epoch seeds, depends on chance.
         settings = {
-            "model": TINY.model_copy(update={"dropout": 0.0}),
+            "model": TINY.model_copy(update={"dropout": 0.5}),
             "training": QUICK.model_copy(update={"epochs": 3, "average_decay": average_decay}),
         }
         whole = classifier(**settings, checkpoints=tmp_path / "whole").fit(X, y, groups)
@@ -757,6 +944,99 @@ class TestNetworkClassifier:
         np.testing.assert_allclose(
             resumed.predict_proba(X), whole.predict_proba(X), rtol=1e-4, atol=1e-5
         )
+
+    @pytest.mark.parametrize("share", [0.0, 0.3])
+    def test_ctrl_c_stops_a_fit_that_the_next_one_finishes(self, share, toy, tmp_path, monkeypatch):
+        X, y, groups = toy
+        training = QUICK.model_copy(update={"epochs": 4, "validation_share": share})
+        whole = classifier(training=training).fit(X, y, groups)
+
+        def step(self, batch, batch_idx):
+            if self.current_epoch == 2:
+                signal.raise_signal(signal.SIGINT)
+            return _training_step(self, batch, batch_idx)
+
+        monkeypatch.setattr(Fitting, "training_step", step)
+        stopped = classifier(training=training, checkpoints=tmp_path / "kept")
+        before = signal.getsignal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            stopped.fit(X, y, groups)
+        assert signal.getsignal(signal.SIGINT) is before, "the next Ctrl-C is heard too"
+        with pytest.raises(NotFittedError):
+            stopped.predict(X)
+        done = record_epochs(monkeypatch)
+        resumed = classifier(training=training, checkpoints=tmp_path / "kept").fit(X, y, groups)
+        assert set(done) == {2, 3}
+        assert [epoch["epoch"] for epoch in resumed.history_[0]] == [0, 1, 2, 3]
+        np.testing.assert_allclose(resumed.predict_proba(X), whole.predict_proba(X), atol=1e-5)
+        for now, then in zip(resumed.history_[0], whole.history_[0], strict=True):
+            assert now == pytest.approx(then, abs=1e-5)
+
+    def test_without_validation_every_row_is_trained_on_for_every_epoch(self, toy, monkeypatch):
+        X, y, _ = toy
+        trained = set()
+        original = TrainingBatches.__init__
+
+        def spy(self, views, targets, rows, *rest):
+            trained.update(rows.tolist())
+            original(self, views, targets, rows, *rest)
+
+        monkeypatch.setattr(TrainingBatches, "__init__", spy)
+        training = QUICK.model_copy(update={"validation_share": 0.0, "members": 2})
+        estimator = classifier(training=training).fit(X, y, ["one speaker"] * len(y))
+        assert trained == set(range(len(y)))
+        assert estimator.temperature_ == 1.0
+        assert [len(history) for history in estimator.history_] == [training.epochs] * 2
+        assert "all rows" in estimator.summary()
+
+    @pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+    def test_other_optimisers_at_a_constant_rate_learn(self, optimiser, toy):
+        X, y, groups = toy
+        training = QUICK.model_copy(
+            update={
+                "epochs": 15, "optimiser": optimiser, "schedule": "constant",
+                "validation_share": 0.0, "gradient_clip": None, "weight_decay": 0.0,
+            }
+        )  # fmt: skip
+        estimator = classifier(training=training).fit(X, y, groups)
+        losses = [epoch["train_loss"] for epoch in estimator.history_[0]]
+        assert losses[-1] < 0.5 * losses[0]
+
+    def test_every_step_is_told(self, toy):
+        X, y, groups = toy
+        told = []
+        classifier(report=lambda *step: told.append(step)).fit(X, y, groups)
+        done = [step for _, step, _ in told]
+        assert done == list(range(len(done)))
+        assert {total for _, _, total in told} == {done[-1]}
+
+    def test_maps_of_one_size_are_neither_cropped_nor_windowed(self, monkeypatch):
+        items = [np.full((41, BANDS), row, np.float32) for row in range(8)]
+        shapes = set()
+
+        def step(self, batch, batch_idx):
+            shapes.add(tuple(batch.features.shape[1:]))
+            return _training_step(self, batch, batch_idx)
+
+        monkeypatch.setattr(Fitting, "training_step", step)
+        window = Window(length_s=0.4, padding="silence")  # rounds to 40 frames; features have 41
+        estimator = classifier(window=window).fit(
+            {"logmel": Ragged.from_items(items)}, ["anger", "sadness"] * 4, [*"aabbccdd"]
+        )
+        assert shapes == {(41, BANDS)}
+        assert estimator.predict_proba({"logmel": Ragged.from_items(items)}).shape == (8, 2)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("validation_share", [0.0, 0.3])
+    def test_two_processes_share_each_step(self, validation_share, toy):
+        X, y, groups = toy
+        hardware = Hardware(accelerator="cpu", devices=2, strategy="ddp_spawn")
+        training = QUICK.model_copy(
+            update={"epochs": 10, "batch_size": 8, "validation_share": validation_share}
+        )
+        estimator = classifier(training=training, hardware=hardware).fit(X, y, groups)
+        assert np.mean(estimator.predict(X) == np.array(y)) > 0.7
+        assert len(estimator.history_[0]) > 1
 
     def test_a_stopped_fit_repeats_no_finished_epoch(self, toy, tmp_path, monkeypatch):
         """Also where the last epochs were no better than the first."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ullim.types import FloatArray
 
 
 class Window(BaseModel):
@@ -17,6 +19,11 @@ class Window(BaseModel):
             ``length_s`` whole and cuts longer ones into overlapping windows.
         length_s: Longest stretch the model sees at once, in seconds.
         hop_s: From one window's start to the next, in seconds; also the step of the timeline.
+        offset_s: Seconds left out at the start of a corpus's clips, in training and in the test on
+            that corpus. A user's recording is never cut by it.
+        padding: ``silence`` makes every window exactly ``length_s``, for models over maps of one
+            size: what is shorter is followed by silence, and with ``crop`` a corpus's clip counts
+            by its first ``length_s`` after the offset. ``none`` leaves short clips as they are.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -24,6 +31,46 @@ class Window(BaseModel):
     mode: Literal["whole", "crop"] = "crop"
     length_s: float = Field(4.0, gt=0.0)
     hop_s: float = Field(1.0, gt=0.0)
+    offset_s: float = Field(0.0, ge=0.0)
+    padding: Literal["none", "silence"] = "none"
+
+    @model_validator(mode="after")
+    def _check_padding(self) -> Window:
+        if self.mode == "whole" and self.padding != "none":
+            raise ValueError("mode whole has no length to pad to; set padding: none or mode: crop")
+        return self
+
+    def facts(self) -> dict[str, Any]:
+        """Return the fields; of those that came later, only what is not the default."""
+        early = {"mode": self.mode, "length_s": self.length_s, "hop_s": self.hop_s}
+        return self.model_dump(mode="json", exclude_defaults=True) | early
+
+    @property
+    def cuts_clips(self) -> bool:
+        """Whether a corpus's clip is changed before features are computed over all of it."""
+        return self.offset_s > 0 or self.padding != "none"
+
+    def excerpt(self, signal: FloatArray, sampling_rate: int) -> FloatArray:
+        """Return what training, and a test on a corpus, hear of a clip, shape (samples,).
+
+        A clip that ends before the offset is heard from its start.
+
+        >>> rule = Window(length_s=3, offset_s=1, padding="silence")
+        >>> rule.excerpt(np.array([1, 2, 3], np.float32), sampling_rate=1)
+        array([2., 3., 0.], dtype=float32)
+        """
+        start = round(self.offset_s * sampling_rate)
+        signal = signal[start:] if start < len(signal) else signal
+        if self.mode == "crop" and self.padding != "none":
+            signal = signal[: round(self.length_s * sampling_rate)]
+        return self.fill(signal, sampling_rate)
+
+    def fill(self, signal: FloatArray, sampling_rate: int) -> FloatArray:
+        """Return a window, followed by silence where it is shorter than the model needs."""
+        missing = round(self.length_s * sampling_rate) - len(signal)
+        if self.padding == "none" or missing <= 0:
+            return signal
+        return np.pad(signal, (0, missing))
 
     def starts(self, n: int, unit_s: float) -> npt.NDArray[np.int64]:
         """Return where windows start in a clip of ``n`` units of ``unit_s`` seconds each.

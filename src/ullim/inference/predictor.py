@@ -223,6 +223,7 @@ class Predictor:
         for start, samples in cut(blocks, length, round(window.hop_s * rate)):
             starts.append(start)
             lengths.append(samples.size)
+            samples = window.fill(samples, rate)
             waiting.append({n: feature.extract(samples) for n, feature in self._features.items()})
             if len(waiting) == _BATCH:
                 answers.append(self._probabilities(waiting))

@@ -7,9 +7,8 @@ import json
 import platform
 import shutil
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -29,12 +28,11 @@ from ullim.recipes.data import Prepared, Table, load_table, prepare
 from ullim.recipes.results import predictions_frame, summarise
 from ullim.recipes.schema import Recipe, load_recipe
 from ullim.training.classifier import Classifier
+from ullim.training.estimator import Report
 from ullim.training.make import make_classifier
+from ullim.training.options import Hardware
 
 _LIBRARIES = ("ullim", "numpy", "torch", "lightning", "scikit-learn", "soundfile", "soxr")
-
-Report = Callable[[str, int, int], None]
-"""Called with a stage's name, how many of its steps are done, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +118,10 @@ def run(
     report("folds", len(work) - len(todo), len(work))
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")
     done = len(work) - len(todo)
-    watched = jobs == 1 and len(todo) == 1 and sys.stderr.isatty()
+    # The steps of one network at a time; of several, only who is finished.
+    watched = report if jobs == 1 else None
     for line in parallel(
-        delayed(_run_fold)(recipe, table, prepared, job, out, one_core=jobs > 1, progress=watched)
+        delayed(_run_fold)(recipe, table, prepared, job, out, one_core=jobs > 1, report=watched)
         for job in todo
     ):
         done += 1
@@ -159,7 +158,11 @@ def run(
 
 
 def make_estimator(
-    recipe: Recipe, *, seed: int, checkpoints: Path | None = None, progress: bool = False
+    recipe: Recipe,
+    *,
+    seed: int,
+    checkpoints: Path | None = None,
+    report: Report | None = None,
 ) -> Classifier:
     """Return the unfitted estimator a recipe describes."""
     return make_classifier(
@@ -170,8 +173,8 @@ def make_estimator(
         window=recipe.window,
         seed=seed,
         checkpoints=checkpoints,
-        progress=progress,
-        accelerator="auto" if torch.cuda.is_available() else "cpu",
+        report=report,
+        hardware=Hardware.from_environment("auto" if torch.cuda.is_available() else "cpu"),
     )
 
 
@@ -194,7 +197,7 @@ def _run_fold(
     out: Path,
     *,
     one_core: bool,
-    progress: bool,
+    report: Report | None,
 ) -> str:
     if one_core:
         torch.set_num_threads(1)
@@ -204,7 +207,7 @@ def _run_fold(
             recipe,
             seed=job.seed,
             checkpoints=out / "folds" / "checkpoints" / job.name,
-            progress=progress,
+            report=report,
         ),
         table,
         prepared,

@@ -18,13 +18,14 @@ from ullim.corpora.folders import corpus_folders
 from ullim.errors import RecipeError
 from ullim.evaluation.predictions import PROBABILITY
 from ullim.features.cache import FeatureStore
-from ullim.models import OPSET
+from ullim.models import OPSET, Network
 from ullim.models.fusion import Fusion
 from ullim.recipes.card import render
 from ullim.recipes.data import Table, load_table, prepare
-from ullim.recipes.runner import Report, audio_hash, fit, git_commit, make_estimator, run
+from ullim.recipes.runner import audio_hash, fit, git_commit, make_estimator, run
 from ullim.recipes.schema import Recipe, load_recipe
 from ullim.registry import component
+from ullim.training.estimator import Report
 from ullim.types import NO_SPEECH
 
 _LIBRARIES = ("ullim", "numpy", "torch", "onnx", "onnxruntime", "soundfile", "soxr")
@@ -132,7 +133,7 @@ def train(
         decision=recipe.decision,
         calibration=bundle.Calibration(
             temperature=temperature,
-            fitted_on="validation speakers that the shipped weights were not fitted on",
+            fitted_on=_fitted_on(recipe),
         ),
         reject_threshold=round(threshold, 4),
         licence=recipe.bundle.licence,
@@ -154,6 +155,14 @@ def train(
     )
     data = {f"{graph.name}.onnx": graph.data for graph in graphs}
     return bundle.write(out, manifest, data, card, replace=force)
+
+
+def _fitted_on(recipe: Recipe) -> str:
+    members = [member.model for member in getattr(recipe.model, "members", ())]
+    networks = any(isinstance(model, Network) for model in [recipe.model, *members])
+    if networks and recipe.training.validation_share == 0:
+        return "nobody, since networks kept no speaker back: 1 is no calibration"
+    return "validation speakers that the shipped weights were not fitted on"
 
 
 def reject_threshold(predictions: pd.DataFrame, labels: Sequence[str], coverage: float) -> float:
