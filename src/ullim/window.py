@@ -8,38 +8,72 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from ullim.types import FloatArray
+
+_STRETCH_S = 30.0
+
 
 class Window(BaseModel):
     """A cutting rule.
 
     Attributes:
         mode: ``whole`` feeds the clip as it is, however long; ``crop`` feeds clips up to
-            ``length_s`` whole and cuts longer ones into overlapping windows.
+            ``length_s`` whole and cuts longer ones into overlapping windows; ``segments`` cuts
+            every clip into pieces of exactly ``length_s``, one after the other, and drops what is
+            left at the end. Each piece is an example of its own in training; a clip shorter than
+            one piece is said again until it fills one.
         length_s: Longest stretch the model sees at once, in seconds.
         hop_s: From one window's start to the next, in seconds; also the step of the timeline.
+            Pieces of ``segments`` never overlap, and for them it is the step of the timeline only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    mode: Literal["whole", "crop"] = "crop"
+    mode: Literal["whole", "crop", "segments"] = "crop"
     length_s: float = Field(4.0, gt=0.0)
     hop_s: float = Field(1.0, gt=0.0)
 
     def starts(self, n: int, unit_s: float) -> npt.NDArray[np.int64]:
         """Return where windows start in a clip of ``n`` units of ``unit_s`` seconds each.
 
-        The last window ends where the clip ends, so that every moment is seen.
+        The last window ends where the clip ends, so that every moment is seen; pieces of
+        ``segments`` end where the last whole one does.
 
         >>> Window(length_s=4, hop_s=1).starts(n=55, unit_s=0.1)
         array([ 0, 10, 15])
+        >>> Window(mode="segments", length_s=2).starts(n=55, unit_s=0.1)
+        array([ 0, 20])
         """
         length = self.length(n, unit_s)
-        hop = max(1, round(self.hop_s / unit_s))
+        hop = length if self.mode == "segments" else max(1, round(self.hop_s / unit_s))
         starts = np.arange(0, max(n - length, 0) + 1, hop, dtype=np.int64)
-        if starts[-1] + length < n:
+        if starts[-1] + length < n and self.mode != "segments":
             starts = np.append(starts, n - length)
         return starts
 
     def length(self, n: int, unit_s: float) -> int:
         """Return the length of each window of such a clip, in the same units."""
         return n if self.mode == "whole" else min(n, max(1, round(self.length_s / unit_s)))
+
+    def fill(self, signal: FloatArray, sampling_rate: int) -> FloatArray:
+        """Return a signal that holds a whole piece: a shorter one is said again until it does.
+
+        Only ``segments`` needs it; the other modes return the signal as it is.
+
+        >>> Window(mode="segments", length_s=0.5).fill(np.arange(3, dtype=np.float32), 10)
+        array([0., 1., 2., 0., 1.], dtype=float32)
+        """
+        length = round(self.length_s * sampling_rate)
+        if self.mode != "segments" or signal.size >= length or not signal.size:
+            return signal
+        return np.resize(signal, length)
+
+    def stretch(self, sampling_rate: int) -> int:
+        """Return how many samples the predictor cuts ``segments`` from at once.
+
+        A feature may look at a whole clip (for its loudest moment, say), so pieces are cut from
+        the feature of the clip, not from the sound. What is longer than half a minute is taken in
+        stretches, which hold whole pieces, so that memory does not grow with a recording.
+        """
+        length = round(self.length_s * sampling_rate)
+        return max(1, int(_STRETCH_S * sampling_rate) // length) * length
