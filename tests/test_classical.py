@@ -20,7 +20,7 @@ from ullim.models.linear import LinearSvm, LogisticRegression, MaskedLogisticReg
 from ullim.training.classical import ClassicalClassifier
 from ullim.training.classifier import softmax, target_matrix
 from ullim.training.make import make_classifier
-from ullim.training.options import Training
+from ullim.training.options import Hardware, Training
 from ullim.types import Ragged
 from ullim.window import Window
 
@@ -289,7 +289,7 @@ class TestFusion:
             classes=LABELS,
             training=Training(epochs=1, members=2),
             window=Window(mode="whole"),
-            accelerator="cpu",
+            hardware=Hardware(accelerator="cpu"),
         )
         fusion.fit(X, y, groups=speakers)
         assert fusion.predict_proba(X).shape == (36, 3)

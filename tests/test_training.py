@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -28,8 +29,9 @@ from ullim.training.data import TrainingBatches, mask, mix, pad  # noqa: E402
 from ullim.training.estimator import NetworkClassifier  # noqa: E402
 from ullim.training.losses import masked_log_softmax, soft_cross_entropy  # noqa: E402
 from ullim.training.network import Fitting  # noqa: E402
-from ullim.training.options import SpecAugment, Training  # noqa: E402
+from ullim.training.options import Hardware, SpecAugment, Training  # noqa: E402
 from ullim.training.split import validation_rows  # noqa: E402
+from ullim.training.standardise import Standardised, statistics  # noqa: E402
 from ullim.types import Ragged  # noqa: E402
 from ullim.window import Window  # noqa: E402
 
@@ -105,7 +107,12 @@ def record_epochs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def classifier(**changes: object) -> NetworkClassifier:
-    settings = {"model": TINY, "training": QUICK, "window": WINDOW, "accelerator": "cpu"}
+    settings = {
+        "model": TINY,
+        "training": QUICK,
+        "window": WINDOW,
+        "hardware": Hardware(accelerator="cpu"),
+    }
     return NetworkClassifier(**(settings | changes))
 
 
@@ -320,6 +327,21 @@ class TestTrainingBatches:
         drawn = {int(value) for batch in batches for value in batch.features[:, 0, 0]}
         assert drawn == {0, 1, 2}
 
+    @given(n=st.integers(4, 70), n_ranks=st.integers(2, 4), seed=st.integers(0, 20))
+    @settings(max_examples=20, deadline=None)
+    def test_devices_share_each_batch(self, n, n_ranks, seed):
+        items = [np.full((4, 2), row, np.float32) for row in range(n)]
+        targets, options = np.eye(n, 2, dtype=np.float32), Training(mixup=0, spec_augment=None)
+        parts = [Ragged.from_items(items)], targets, np.arange(n), options, None, [seed]
+        shares = [TrainingBatches(*parts, rank, n_ranks) for rank in range(n_ranks)]
+        assert len({len(share) for share in shares}) == 1
+        for share in shares:
+            seen = [len(batch.features) for batch in share]
+            assert len(seen) == len(share)
+            assert min(seen, default=2) >= 2
+        rows = [r for share in shares for batch in share for r in batch.features[:, 0, 0].tolist()]
+        assert len(rows) == len(set(rows)) > n - 2 * n_ranks
+
     def test_padding_is_zero(self):
         batch = pad([np.ones((2, 3), np.float32), np.ones((4, 3), np.float32)], np.eye(2))
         assert batch.features.shape == (2, 4, 3)
@@ -431,6 +453,56 @@ class TestTemperature:
     def test_stays_in_its_bounds(self, sign, bound):
         targets = np.eye(3, dtype=np.float32)
         assert fit_temperature(sign * targets, targets) == pytest.approx(bound, rel=1e-3)
+
+
+class TestStandardise:
+    @staticmethod
+    def views(lengths: list[int]) -> list[Ragged]:
+        generator = np.random.default_rng(0)
+        return [
+            Ragged.from_items(
+                [generator.normal(-300, 2, (n, 3)).astype(np.float32) for n in lengths]
+            )
+            for _ in range(2)
+        ]
+
+    def test_statistics_are_those_of_the_rows_trained_on(self):
+        views, rows = self.views([5, 9, 2, 7]), np.array([0, 2, 3])
+        frames = np.concatenate([view[int(row)] for view in views for row in rows])
+        mean, deviation = statistics(views, rows, "feature")
+        np.testing.assert_allclose(mean, frames.mean(axis=0, dtype=float), rtol=1e-6)
+        np.testing.assert_allclose(deviation, frames.std(axis=0, dtype=float), rtol=1e-5)
+
+    def test_position_is_over_clips_of_one_length(self):
+        views, rows = self.views([6, 6, 6]), np.array([0, 2])
+        clips = np.stack([view[int(row)] for view in views for row in rows]).astype(float)
+        mean, deviation = statistics(views, rows, "position")
+        np.testing.assert_allclose(mean, clips.mean(axis=0), rtol=1e-6)
+        np.testing.assert_allclose(deviation, clips.std(axis=0), rtol=1e-5)
+        with pytest.raises(TrainingError, match="needs clips of one length and was given 5 to 6"):
+            statistics(self.views([6, 5]), np.arange(2), "position")
+
+    def test_a_value_that_never_changes_is_only_shifted(self):
+        network = Standardised(torch.nn.Identity(), np.full(2, 5, "f4"), np.array([0, 2], "f4"))
+        network.network.forward = lambda features, lengths: features
+        np.testing.assert_allclose(network(torch.tensor([[[6.0, 9.0]]]))[0, 0].numpy(), [1, 2])
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("per", ["feature", "position"])
+    def test_the_graph_holds_it(self, per, toy):
+        X, y, groups = toy
+        n = 18  # no clip is shorter
+        X = {"logmel": Ragged.from_items([X["logmel"][row][:n] for row in range(len(y))])}
+        training = QUICK.model_copy(update={"standardise": per})
+        estimator = classifier(training=training).fit(X, y, groups)
+        (graph,) = estimator.graphs({"logmel": X["logmel"].take([0, 1, 2])})
+        assert len(graph.data) > 0  # graphs() compares graph and network itself
+        network = estimator.networks_[0]
+        (held_out,) = estimator.validation_rows_
+        trained = np.setdiff1d(np.arange(len(y)), held_out)
+        seen = np.stack([X["logmel"][int(row)] for row in trained])
+        axes = (0, 1) if per == "feature" else 0
+        np.testing.assert_allclose(network.mean.numpy(), seen.mean(axis=axes), rtol=1e-4)
 
 
 MODELS = registry.components("models")
@@ -560,8 +632,13 @@ class TestDilatedCnn:
         ("label_smoothing", 1.0),
         ("class_weights", "sometimes"),
         ("average_decay", 1.0),
-        ("validation_share", 0.0),
+        ("validation_share", -0.1),
         ("validation_share", 1.0),
+        ("optimiser", "rmsprop"),
+        ("schedule", "cosine"),
+        ("momentum", 1.0),
+        ("gradient_clip", 0.0),
+        ("standardise", "clip"),
         ("patience", 0),
         ("members", 0),
         ("learning_rate", NAN),
@@ -742,9 +819,8 @@ class TestNetworkClassifier:
         self, average_decay, toy, tmp_path, monkeypatch
     ):
         X, y, groups = toy
-        # Without dropout nothing but batches, which the epoch seeds, depends on chance.
         settings = {
-            "model": TINY.model_copy(update={"dropout": 0.0}),
+            "model": TINY.model_copy(update={"dropout": 0.5}),
             "training": QUICK.model_copy(update={"epochs": 3, "average_decay": average_decay}),
         }
         whole = classifier(**settings, checkpoints=tmp_path / "whole").fit(X, y, groups)
@@ -757,6 +833,99 @@ class TestNetworkClassifier:
         np.testing.assert_allclose(
             resumed.predict_proba(X), whole.predict_proba(X), rtol=1e-4, atol=1e-5
         )
+
+    @pytest.mark.parametrize("share", [0.0, 0.3])
+    def test_ctrl_c_stops_a_fit_that_the_next_one_finishes(self, share, toy, tmp_path, monkeypatch):
+        X, y, groups = toy
+        training = QUICK.model_copy(update={"epochs": 4, "validation_share": share})
+        whole = classifier(training=training).fit(X, y, groups)
+
+        def step(self, batch, batch_idx):
+            if self.current_epoch == 2:
+                signal.raise_signal(signal.SIGINT)
+            return _training_step(self, batch, batch_idx)
+
+        monkeypatch.setattr(Fitting, "training_step", step)
+        stopped = classifier(training=training, checkpoints=tmp_path / "kept")
+        before = signal.getsignal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            stopped.fit(X, y, groups)
+        assert signal.getsignal(signal.SIGINT) is before, "the next Ctrl-C is heard too"
+        with pytest.raises(NotFittedError):
+            stopped.predict(X)
+        done = record_epochs(monkeypatch)
+        resumed = classifier(training=training, checkpoints=tmp_path / "kept").fit(X, y, groups)
+        assert set(done) == {2, 3}
+        assert [epoch["epoch"] for epoch in resumed.history_[0]] == [0, 1, 2, 3]
+        np.testing.assert_allclose(resumed.predict_proba(X), whole.predict_proba(X), atol=1e-5)
+        for now, then in zip(resumed.history_[0], whole.history_[0], strict=True):
+            assert now == pytest.approx(then, abs=1e-5)
+
+    def test_without_validation_every_row_is_trained_on_for_every_epoch(self, toy, monkeypatch):
+        X, y, _ = toy
+        trained = set()
+        original = TrainingBatches.__init__
+
+        def spy(self, views, targets, rows, *rest):
+            trained.update(rows.tolist())
+            original(self, views, targets, rows, *rest)
+
+        monkeypatch.setattr(TrainingBatches, "__init__", spy)
+        training = QUICK.model_copy(update={"validation_share": 0.0, "members": 2})
+        estimator = classifier(training=training).fit(X, y, ["one speaker"] * len(y))
+        assert trained == set(range(len(y)))
+        assert estimator.temperature_ == 1.0
+        assert [len(history) for history in estimator.history_] == [training.epochs] * 2
+        assert "all rows" in estimator.summary()
+
+    @pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+    def test_other_optimisers_at_a_constant_rate_learn(self, optimiser, toy):
+        X, y, groups = toy
+        training = QUICK.model_copy(
+            update={
+                "epochs": 15, "optimiser": optimiser, "schedule": "constant",
+                "validation_share": 0.0, "gradient_clip": None, "weight_decay": 0.0,
+            }
+        )  # fmt: skip
+        estimator = classifier(training=training).fit(X, y, groups)
+        losses = [epoch["train_loss"] for epoch in estimator.history_[0]]
+        assert losses[-1] < 0.5 * losses[0]
+
+    def test_every_step_is_told(self, toy):
+        X, y, groups = toy
+        told = []
+        classifier(report=lambda *step: told.append(step)).fit(X, y, groups)
+        done = [step for _, step, _ in told]
+        assert done == list(range(len(done)))
+        assert {total for _, _, total in told} == {done[-1]}
+
+    def test_maps_of_one_size_are_neither_cropped_nor_windowed(self, monkeypatch):
+        items = [np.full((41, BANDS), row, np.float32) for row in range(8)]
+        shapes = set()
+
+        def step(self, batch, batch_idx):
+            shapes.add(tuple(batch.features.shape[1:]))
+            return _training_step(self, batch, batch_idx)
+
+        monkeypatch.setattr(Fitting, "training_step", step)
+        window = Window(length_s=0.4, padding="silence")  # rounds to 40 frames; features have 41
+        estimator = classifier(window=window).fit(
+            {"logmel": Ragged.from_items(items)}, ["anger", "sadness"] * 4, [*"aabbccdd"]
+        )
+        assert shapes == {(41, BANDS)}
+        assert estimator.predict_proba({"logmel": Ragged.from_items(items)}).shape == (8, 2)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("validation_share", [0.0, 0.3])
+    def test_two_processes_share_each_step(self, validation_share, toy):
+        X, y, groups = toy
+        hardware = Hardware(accelerator="cpu", devices=2, strategy="ddp_spawn")
+        training = QUICK.model_copy(
+            update={"epochs": 10, "batch_size": 8, "validation_share": validation_share}
+        )
+        estimator = classifier(training=training, hardware=hardware).fit(X, y, groups)
+        assert np.mean(estimator.predict(X) == np.array(y)) > 0.7
+        assert len(estimator.history_[0]) > 1
 
     def test_a_stopped_fit_repeats_no_finished_epoch(self, toy, tmp_path, monkeypatch):
         """Also where the last epochs were no better than the first."""

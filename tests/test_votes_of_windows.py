@@ -144,7 +144,7 @@ def predictions(rule: Decision):
     """Return four recordings of two seeds whose votes and probabilities disagree."""
     scores = np.array([[0.5, 0.0, 0.0, 0.4, 0.1]] * 4)
     shares = np.array([[0.6, 0.0, 0.0, 0.4, 0.0]] * 2 + [[0.8, 0.0, 0.0, 0.2, 0.0]] * 2)
-    facts = dict.fromkeys(FACTS, ["a", "b", "c", "d"]) | {
+    facts = {name: ["a", "b", "c", "d"] for name in FACTS} | {
         "seed": ["0", "0", "1", "1"],
         "corpus": ["toy"] * 4,
     }

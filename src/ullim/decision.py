@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from ullim.types import FloatArray
 
 Rule = Literal["mean_probability", "majority", "park2018"]
+
+Matrix = npt.NDArray[Any]
 
 RULES: tuple[Rule, ...] = get_args(Rule)
 
@@ -62,7 +63,7 @@ class Decision(BaseModel):
         return self.rule != "mean_probability"
 
     def choose(
-        self, scores: FloatArray, shares: FloatArray, labels: Sequence[str]
+        self, scores: Matrix, shares: Matrix, labels: Sequence[str]
     ) -> npt.NDArray[np.int64]:
         """Return the column of each recording's label, shape (recordings,).
 
@@ -79,7 +80,7 @@ class Decision(BaseModel):
         first = standing >= standing.max(axis=1, keepdims=True) - _EQUAL
         return np.asarray(np.where(first, scores, -1.0).argmax(axis=1), dtype=np.int64)
 
-    def standing(self, scores: FloatArray, shares: FloatArray, labels: Sequence[str]) -> Any:
+    def standing(self, scores: Matrix, shares: Matrix, labels: Sequence[str]) -> Any:
         """Return what the rule ranks labels by, shape (recordings, labels).
 
         Under ``park2018`` that is the votes of the emotions over the bound, and neutral alone
@@ -93,13 +94,13 @@ class Decision(BaseModel):
         if "neutral" in labels:
             neutral = list(labels).index("neutral")
             heard[:, neutral] = False
-            otherwise = np.eye(len(labels))[[neutral]]
+            otherwise: Matrix = np.eye(len(labels))[[neutral]]
         else:
             otherwise = shares
         return np.where(heard.any(axis=1, keepdims=True), np.where(heard, shares, 0.0), otherwise)
 
 
-def vote_shares(per_window: FloatArray, counts: npt.NDArray[np.int64]) -> FloatArray:
+def vote_shares(per_window: Matrix, counts: npt.NDArray[np.int64]) -> Matrix:
     """Return the share of each label in the votes of a recording's windows.
 
     Args:

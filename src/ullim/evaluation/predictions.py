@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -267,7 +267,7 @@ def from_columns(
     labels: Sequence[str],
     values: Floats,
     truth: Columns,
-    facts: dict[str, Sequence[str] | None],
+    facts: Mapping[str, Sequence[str] | None],
     shares: Floats | None = None,
     decision: Decision = Decision(),  # noqa: B008 - frozen
 ) -> Predictions:

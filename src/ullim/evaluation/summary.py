@@ -135,8 +135,8 @@ def _by_rule(predictions: Predictions) -> dict[str, Any]:
     for rule in RULES:
         answers = predictions.under(predictions.decision.model_copy(update={"rule": rule}))
         parts = [answers, *(answers.take(answers.seed == seed) for seed in np.unique(answers.seed))]
-        matrices = np.stack(
-            [metrics.confusion_matrix(p.truth, p.guess, len(p.labels)) for p in parts]
+        matrices: metrics.Floats = np.stack(
+            [metrics.confusion_matrix(p.truth, p.guess, len(p.labels)) * 1.0 for p in parts]
         )
         figures[rule] = {
             name: {"value": _rounded(values[0])} | _spread(values[1:].tolist())

@@ -239,7 +239,8 @@ class Predictor:
         window, rate = self.bundle.manifest.window, self._rate
         length = None if window.mode == "whole" else round(window.length_s * rate)
         for start, samples in cut(blocks, length, round(window.hop_s * rate)):
-            values = {name: feature.extract(samples) for name, feature in self._features.items()}
+            heard = window.fill(samples, rate)
+            values = {name: feature.extract(heard) for name, feature in self._features.items()}
             yield start, samples.size, values
 
     def _segments(

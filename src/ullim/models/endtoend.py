@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal, Self
 
 import torch
@@ -82,7 +83,7 @@ class _Module(nn.Module):
         self.blocks = nn.ModuleList()
         if config.cnn:
             sizes = (1, *config.channels)
-            for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+            for n_in, n_out in pairwise(sizes):
                 self.blocks.append(_block(n_in, n_out))
                 width = (width + 1) // 2
             width = width * config.channels[-1] if config.rnn or config.attention else sizes[-1]

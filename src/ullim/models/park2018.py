@@ -128,13 +128,13 @@ class _Module(nn.Module):
 
 
 class _Same(nn.Conv2d):
-    """A convolution padded as TensorFlow's SAME: one value for each stride, more zeros at the end."""
+    """A convolution padded as TensorFlow's SAME: one value a stride, more zeros at the end."""
 
     def __init__(self, n_in: int, n_out: int, kernel: int, stride: int) -> None:
         super().__init__(n_in, n_out, kernel, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(_padded(x, self.kernel_size, self.stride))
+        return torch.as_tensor(super().forward(_padded(x, self.kernel_size, self.stride)))
 
 
 def _padded(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:

@@ -53,8 +53,8 @@ def render(
                 "## Figures",
                 "Every tested clip was answered by networks that never heard its speaker (for "
                 "leave-one-corpus-out: its corpus). The shipped weights come from the same recipe "
-                "with no test speakers held out, only those that early stopping and the "
-                "temperature need; they cannot be tested on these corpora any more. Intervals "
+                "with no test speakers held out, only those, if any, that early stopping and "
+                "the temperature need; they cannot be tested on these corpora any more. Intervals "
                 "are 95 %, bootstrapped over speakers; under ten speakers, figure and interval "
                 "hang on who they happen to be. A corpus is scored over the emotions it has.",
                 _table(manifest.figures),

@@ -338,7 +338,11 @@ def _keys(recipe: Recipe, utterances: Sequence[Utterance], jobs: int) -> dict[in
     """Return the keys of every row whose file can be read; reading another tells what is wrong."""
     hashes = file_hashes([utterance.file for utterance in utterances], jobs=jobs)
     changes = [augmentation.identity() for augmentation in recipe.augmentation]
-    whole = {feature.name: None for feature in recipe.features if feature.level == "frame"}
+    cut = recipe.window.facts()
+    cuts = {
+        feature.name: cut if feature.level == "clip" or recipe.window.cuts_clips else None
+        for feature in recipe.features
+    }
 
     def of(utterance: Utterance) -> _Keys:
         clip = hashes[utterance.file], utterance.start_s, utterance.end_s
@@ -350,7 +354,7 @@ def _keys(recipe: Recipe, utterances: Sequence[Utterance], jobs: int) -> dict[in
                     feature,
                     augmentation=changes,
                     seed=seed,
-                    window=whole.get(feature.name, recipe.window.model_dump()),
+                    window=cuts[feature.name],
                 )
                 for feature in recipe.features
             }
@@ -397,6 +401,7 @@ def _prepare_one(
 
 
 def _extract(feature: Feature, window: Window, signal: FloatArray) -> FloatArray:
+    signal = window.excerpt(signal, feature.sampling_rate)
     if feature.level == "frame":
         return feature.extract(signal)
     unit_s = 1 / feature.sampling_rate

@@ -7,9 +7,8 @@ import json
 import platform
 import shutil
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,6 +19,7 @@ import pandas as pd
 import torch
 from joblib import Parallel, delayed
 
+from ullim.decision import vote_shares
 from ullim.errors import RecipeError
 from ullim.evaluation.leakage import audit
 from ullim.evaluation.protocols import Fold, ProtocolBase, parse_protocol, speaker_keys
@@ -27,13 +27,12 @@ from ullim.features.cache import FeatureStore
 from ullim.recipes.data import Prepared, Table, corpus_folders, load_table, prepare
 from ullim.recipes.results import predictions_frame, summarise
 from ullim.recipes.schema import Recipe, load_recipe
-from ullim.training.classifier import Classifier
+from ullim.training.classifier import Classifier, mean_of_windows
+from ullim.training.estimator import NetworkClassifier, Report
 from ullim.training.make import make_classifier
+from ullim.training.options import Hardware
 
 _LIBRARIES = ("ullim", "numpy", "torch", "lightning", "scikit-learn", "soundfile", "soxr")
-
-Report = Callable[[str, int, int], None]
-"""Called with a stage's name, how many of its steps are done, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +118,10 @@ def run(
     report("folds", len(work) - len(todo), len(work))
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")
     done = len(work) - len(todo)
-    watched = jobs == 1 and len(todo) == 1 and sys.stderr.isatty()
+    # The steps of one network at a time; of several, only who is finished.
+    watched = report if jobs == 1 else None
     for line in parallel(
-        delayed(_run_fold)(recipe, table, prepared, job, out, one_core=jobs > 1, progress=watched)
+        delayed(_run_fold)(recipe, table, prepared, job, out, one_core=jobs > 1, report=watched)
         for job in todo
     ):
         done += 1
@@ -132,7 +132,7 @@ def run(
         ignore_index=True,
     )
     _replace(out / "predictions.csv", predictions.to_csv(index=False))
-    metrics = summarise(predictions, table) | {
+    metrics = summarise(predictions, table, decision=recipe.decision) | {
         "leakage": audit(
             table.utterances,
             prepared.audio_hashes,
@@ -158,7 +158,11 @@ def run(
 
 
 def make_estimator(
-    recipe: Recipe, *, seed: int, checkpoints: Path | None = None, progress: bool = False
+    recipe: Recipe,
+    *,
+    seed: int,
+    checkpoints: Path | None = None,
+    report: Report | None = None,
 ) -> Classifier:
     """Return the unfitted estimator a recipe describes."""
     return make_classifier(
@@ -169,8 +173,9 @@ def make_estimator(
         window=recipe.window,
         seed=seed,
         checkpoints=checkpoints,
-        progress=progress,
-        accelerator="auto" if torch.cuda.is_available() else "cpu",
+        report=report,
+        hardware=Hardware.from_environment("auto" if torch.cuda.is_available() else "cpu"),
+        decision=recipe.decision,
     )
 
 
@@ -193,7 +198,7 @@ def _run_fold(
     out: Path,
     *,
     one_core: bool,
-    progress: bool,
+    report: Report | None,
 ) -> str:
     if one_core:
         torch.set_num_threads(1)
@@ -203,19 +208,27 @@ def _run_fold(
             recipe,
             seed=job.seed,
             checkpoints=out / "folds" / "checkpoints" / job.name,
-            progress=progress,
+            report=report,
         ),
         table,
         prepared,
         job.fold.train,
     )
     clips = {name: items.take(job.fold.test) for name, items in prepared.views[0].items()}
+    shares = None
+    if recipe.counts_votes and isinstance(estimator, NetworkClassifier):
+        each, counts = estimator.predict_windows(clips)
+        scores, shares = mean_of_windows(each, counts), vote_shares(each, counts)
+    else:
+        scores = estimator.predict_proba(clips)
     frame = predictions_frame(
         table,
         job.fold.test.tolist(),
-        estimator.predict_proba(clips),
+        scores,
         seed=job.seed,
         fold=job.fold.name,
+        shares=shares,
+        decision=recipe.decision,
     )
     _replace(out / "folds" / f"{job.name}.history.json", _json(estimator.history_))
     _replace(_fold_file(out, job), frame.to_csv(index=False))

@@ -15,13 +15,15 @@ import pandas as pd
 from ullim import bundle
 from ullim.corpora import ACTOR
 from ullim.errors import RecipeError
-from ullim.evaluation.predictions import PROBABILITY
+from ullim.evaluation.predictions import PREDICTED, PROBABILITY
 from ullim.features.cache import FeatureStore
+from ullim.models import Network
 from ullim.recipes.card import render
 from ullim.recipes.data import Table, corpus_folders, load_table, prepare
-from ullim.recipes.runner import Report, audio_hash, fit, git_commit, make_estimator, run
+from ullim.recipes.runner import audio_hash, fit, git_commit, make_estimator, run
 from ullim.recipes.schema import Recipe, load_recipe
 from ullim.registry import component
+from ullim.training.estimator import Report
 from ullim.training.export import OPSET
 from ullim.types import NO_SPEECH
 
@@ -126,7 +128,7 @@ def train(
         decision=recipe.decision,
         calibration=bundle.Calibration(
             temperature=temperature,
-            fitted_on="validation speakers that the shipped weights were not fitted on",
+            fitted_on=_fitted_on(recipe),
         ),
         reject_threshold=round(threshold, 4),
         licence=recipe.bundle.licence,
@@ -150,11 +152,26 @@ def train(
     return bundle.write(out, manifest, data, card, replace=force)
 
 
+def _fitted_on(recipe: Recipe) -> str:
+    members = [member.model for member in getattr(recipe.model, "members", ())]
+    networks = any(isinstance(model, Network) for model in [recipe.model, *members])
+    if networks and recipe.training.validation_share == 0:
+        return "nobody, since networks kept no speaker back: 1 is no calibration"
+    return "validation speakers that the shipped weights were not fitted on"
+
+
 def reject_threshold(predictions: pd.DataFrame, labels: Sequence[str], coverage: float) -> float:
     """Return the confidence that ``coverage`` of held-out speech reaches."""
     emotions = [PROBABILITY + label for label in labels if label != NO_SPEECH]
     speech = predictions[predictions["label"] != NO_SPEECH]
-    return float(speech[emotions].max(axis=1).quantile(1.0 - coverage))
+    scores = speech[emotions].to_numpy()
+    confidence = scores.max(axis=1)
+    if PREDICTED in speech:  # under a vote the label need not be the most probable
+        columns = [list(labels).index(name) for name in speech[PREDICTED]]
+        confidence = speech[[PROBABILITY + name for name in labels]].to_numpy()[
+            np.arange(len(speech)), columns
+        ]
+    return float(np.quantile(confidence, 1.0 - coverage))
 
 
 def _sounds(predictions: pd.DataFrame, table: Table, threshold: float) -> dict[str, Any] | None:

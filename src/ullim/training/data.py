@@ -40,7 +40,10 @@ def pad(clips: Sequence[FloatArray], targets: npt.NDArray[np.float32]) -> Batch:
 
 
 class TrainingBatches(IterableDataset[Batch]):
-    """One epoch of cropped, mixed and masked clips in an order that only the seed decides."""
+    """One epoch of cropped, mixed and masked clips in an order that only the seed decides.
+
+    Of several devices each takes every ``n_ranks``-th clip of every batch, from its ``rank`` on.
+    """
 
     def __init__(
         self,
@@ -50,6 +53,8 @@ class TrainingBatches(IterableDataset[Batch]):
         options: Training,
         max_frames: int | None,
         seed: Sequence[int],
+        rank: int = 0,
+        n_ranks: int = 1,
     ) -> None:
         self.views = views
         self.targets = targets
@@ -57,16 +62,25 @@ class TrainingBatches(IterableDataset[Batch]):
         self.options = options
         self.max_frames = max_frames
         self.seed = list(seed)
+        self.rank = rank
+        self.n_ranks = n_ranks
 
     def __len__(self) -> int:
-        # A last batch of one clip would have no spread for batch normalisation.
         full, rest = divmod(len(self.rows), self.options.batch_size)
-        return full + (rest > 1)
+        return full + (rest >= self._fewest)
+
+    @property
+    def _fewest(self) -> int:
+        """Clips of the smallest batch: one clip alone has no spread for batch normalisation."""
+        return 2 * self.n_ranks
 
     def __iter__(self) -> Iterator[Batch]:
         generator = np.random.default_rng(self.seed)
-        for rows in self._bucketed(generator):
-            yield self._batch(rows, generator)
+        batches = self._bucketed(generator)
+        if self.n_ranks > 1:
+            generator = np.random.default_rng([*self.seed, self.rank])
+        for rows in batches:
+            yield self._batch(rows[self.rank :: self.n_ranks], generator)
 
     def _bucketed(self, generator: np.random.Generator) -> list[npt.NDArray[np.int64]]:
         """Return the rows of each batch: clips of like length together, in random order."""
@@ -76,7 +90,7 @@ class TrainingBatches(IterableDataset[Batch]):
         pools = np.arange(len(rows)) // (8 * size)
         rows = rows[np.lexsort((lengths, pools))]
         batches = [rows[start : start + size] for start in range(0, len(rows), size)]
-        batches = [batch for batch in batches if len(batch) > 1]
+        batches = [batch for batch in batches if len(batch) >= self._fewest]
         return [batches[index] for index in generator.permutation(len(batches))]
 
     def _batch(self, rows: npt.NDArray[np.int64], generator: np.random.Generator) -> Batch:

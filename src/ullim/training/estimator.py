@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import signal
 import sys
 import tempfile
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,12 +22,12 @@ from lightning.pytorch.callbacks import (
     Callback,
     EarlyStopping,
     ModelCheckpoint,
-    RichProgressBar,
     WeightAveraging,
 )
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor, nn
 
+from ullim.decision import Decision, vote_shares
 from ullim.errors import NotFittedError, TrainingError
 from ullim.models import Network
 from ullim.training.calibration import fit_temperature
@@ -39,12 +42,17 @@ from ullim.training.classifier import (
 from ullim.training.data import pad
 from ullim.training.export import to_onnx
 from ullim.training.network import Fitting
-from ullim.training.options import Training
+from ullim.training.options import Hardware, Training
+from ullim.training.segments import pieces
 from ullim.training.split import validation_rows
+from ullim.training.standardise import Standardised, statistics
 from ullim.types import FloatArray, Ragged
 from ullim.window import Window
 
 _MONITOR = "validation_unweighted_average_recall"
+
+Report = Callable[[str, int, int], None]
+"""Called with a stage's name, how many of its steps are done, and how many there are."""
 
 
 class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -58,11 +66,16 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         classes: Label of each target column; needed only where ``y`` is a matrix.
         seed: Decides initial weights, order, augmentation and validation speakers.
         checkpoints: Folder a stopped fit is resumed from; None keeps nothing.
-        progress: Whether to show a progress bar.
-        accelerator: ``cpu``, ``cuda``, ``mps`` or ``auto``.
+        report: Told of every step; None tells nobody.
+        hardware: What it is fitted on.
+        decision: How windows become a label.
+
+    A fit that is stopped by Ctrl-C raises KeyboardInterrupt; with ``checkpoints``, the next one
+    goes on after the last epoch that was finished.
 
     After ``fit``: ``classes_``, ``networks_`` (members, then refits), ``temperature_``,
-    ``history_`` (per network, per epoch), ``validation_rows_`` (per member).
+    ``history_`` (per network, per epoch), ``validation_rows_`` (per member; of pieces where the
+    window cuts segments).
     """
 
     def __init__(
@@ -74,8 +87,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         classes: Sequence[str] | None = None,
         seed: int = 0,
         checkpoints: Path | None = None,
-        progress: bool = False,
-        accelerator: str = "auto",
+        report: Report | None = None,
+        hardware: Hardware = Hardware(),  # noqa: B008 - frozen
+        decision: Decision = Decision(),  # noqa: B008 - frozen
     ) -> None:
         self.model = model
         self.training = training
@@ -84,8 +98,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes = classes
         self.seed = seed
         self.checkpoints = checkpoints
-        self.progress = progress
-        self.accelerator = accelerator
+        self.report = report
+        self.hardware = hardware
+        self.decision = decision
 
     def fit(
         self,
@@ -117,35 +132,49 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         renderings = [feature, *(_only_feature(view) for view in views)]
         if any(len(rendering) != len(feature) for rendering in renderings):
             raise TrainingError("every view must hold the same rows as X")
+        if self.window.mode == "segments":
+            # From here on every piece is a row, for class weights and validation too.
+            renderings, counts = pieces(renderings, self.window, self.feature_hop_s)
+            feature, targets = renderings[0], np.repeat(targets, counts, axis=0)
+            groups = None if groups is None else np.repeat(groups, counts).tolist()
         tune_allocator()
         self.n_features_in_ = feature.values.shape[1]
-        self.networks_, self.history_, self.validation_rows_ = [], [], []
+        # A fit that is stopped leaves nothing that answers.
+        self.__dict__.pop("networks_", None)
+        networks: list[nn.Module] = []
+        self.history_, self.validation_rows_ = [], []
         validated = []
         for member in range(self.training.members):
-            held_out = validation_rows(
-                targets, groups, self.training.validation_share, self.seed, member
-            )
+            held_out = np.empty(0, dtype=np.int64)
+            if self.training.validation_share > 0:
+                held_out = validation_rows(
+                    targets, groups, self.training.validation_share, self.seed, member
+                )
             network, history = self._fit_member(renderings, targets, held_out, member)
-            self.networks_.append(network)
+            networks.append(network)
             self.history_.append(history)
             self.validation_rows_.append(held_out)
-            clips = [feature[int(row)] for row in held_out]
-            validated.append((self._logits(network, clips), targets[held_out]))
+            if held_out.size:
+                clips = [feature[int(row)] for row in held_out]
+                validated.append((self._logits(network, clips), targets[held_out]))
         for refit in range(self.training.refits):
             nobody = np.empty(0, dtype=np.int64)
             place = self.training.members + refit
             network, history = self._fit_member(renderings, targets, nobody, place)
-            self.networks_.append(network)
+            networks.append(network)
             self.history_.append(history)
-        self.temperature_ = fit_temperature(
-            np.concatenate([logits for logits, _ in validated]),
-            np.concatenate([truth for _, truth in validated]),
-        )
+        self.temperature_ = 1.0
+        if validated:
+            self.temperature_ = fit_temperature(
+                np.concatenate([logits for logits, _ in validated]),
+                np.concatenate([truth for _, truth in validated]),
+            )
+        self.networks_ = networks
         return self
 
     @property
     def _max_frames(self) -> int | None:
-        if self.window.mode == "whole":
+        if self.window.mode == "whole" or self.window.padding != "none":
             return None
         return max(1, round(self.window.length_s / self.feature_hop_s))
 
@@ -158,6 +187,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"{len(targets)} rows leave {len(train_rows)} to train on beside the validation "
                 "speakers; give more recordings"
             )
+        standardise = self.training.standardise
+        scaling = () if standardise == "none" else statistics(views, train_rows, standardise)
         # Lightning and torch draw from torch's global generator: fork it, so that what ran before
         # changes nothing here and nothing here changes what runs after.
         with (
@@ -166,8 +197,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             tempfile.TemporaryDirectory(prefix="ullim-") as temporary,
         ):
             torch.manual_seed(self.seed * 1009 + member)
+            network = self.model.build(self.n_features_in_, len(self.classes_))
             fitting = Fitting(
-                self.model.build(self.n_features_in_, len(self.classes_)),
+                Standardised(network, *scaling) if scaling else network,
                 self.training,
                 views,
                 targets,
@@ -184,38 +216,63 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             last = ModelCheckpoint(folder, "last", enable_version_counter=False)
             stopping = EarlyStopping(_MONITOR, mode="max", patience=self.training.patience)
             trainer = Trainer(
-                accelerator=self.accelerator,
-                devices=1,
+                accelerator=self.hardware.accelerator,
+                devices=self.hardware.devices,
+                strategy=self.hardware.strategy,
+                precision=self._precision(),  # type: ignore[arg-type]
+                use_distributed_sampler=False,
                 max_epochs=self.training.epochs,
                 limit_val_batches=None if held_out.size else 0,
                 callbacks=[last, *([best, stopping] if held_out.size else []), *self._callbacks()],
-                gradient_clip_val=5.0,
+                gradient_clip_val=self.training.gradient_clip,
                 logger=False,
                 enable_model_summary=False,
-                enable_progress_bar=self.progress,
+                enable_progress_bar=False,
                 reload_dataloaders_every_n_epochs=1,
                 num_sanity_val_steps=0,
                 default_root_dir=folder,
             )
             resumed = folder / "last.ckpt"
-            trainer.fit(fitting, ckpt_path=resumed if resumed.is_file() else None)
+            with _stoppable(trainer):
+                trainer.fit(fitting, ckpt_path=resumed if resumed.is_file() else None)
             if held_out.size:
-                kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+                path = best.best_model_path or folder / "best.ckpt"
+                kept = torch.load(path, map_location="cpu", weights_only=True)
                 fitting.load_state_dict(kept["state_dict"], strict=False)
+            if not fitting.history:  # the epochs ran in other processes
+                left = torch.load(resumed, map_location="cpu", weights_only=True)
+                fitting.history = left["history"]
         return fitting.network.cpu().eval(), fitting.history
 
     def _callbacks(self) -> list[Callback]:
         callbacks: list[Callback] = []
         if self.training.average_decay > 0:
             callbacks.append(WeightAveraging(avg_fn=_Average(self.training.average_decay)))
-        if self.progress:
-            callbacks.append(RichProgressBar(leave=True))
+        if self.report is not None:
+            callbacks.append(_Steps(self.report))
         return callbacks
+
+    def _precision(self) -> str:
+        """Return Lightning's word for the precision."""
+        if self.hardware.precision != "auto":
+            return self.hardware.precision
+        on_cuda = self.hardware.accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available()
+        if not on_cuda:
+            return "32-true"
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
 
     def predict_proba(self, X: Features) -> Matrix:
         """Return calibrated probabilities, shape (rows, classes), in the order of ``classes_``.
 
         A clip longer than the window gets the mean over its windows.
+
+        Raises:
+            NotFittedError: ``fit`` has not been called.
+        """
+        return mean_of_windows(*self.predict_windows(X))
+
+    def predict_windows(self, X: Features) -> tuple[Matrix, npt.NDArray[np.int64]]:
+        """Return probabilities of every window, end to end, and how many each row has.
 
         Raises:
             NotFittedError: ``fit`` has not been called.
@@ -229,20 +286,27 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             softmax(self._logits(network, clips) / self.temperature_) for network in self.networks_
         ]
         counts = np.array([len(row) for row in windows])
-        return mean_of_windows(np.mean(members, axis=0), counts)
+        return np.mean(members, axis=0), counts
 
     def predict(self, X: Features) -> npt.NDArray[Any]:
-        """Return the most probable label of each row."""
-        probabilities = self.predict_proba(X)
-        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+        """Return the label of each row by the decision rule: without a vote the most probable."""
+        each, counts = self.predict_windows(X)
+        scores, shares = mean_of_windows(each, counts), vote_shares(each, counts)
+        chosen = self.decision.choose(scores, shares, self.classes_.tolist())
+        return np.asarray(self.classes_[chosen])
 
     def summary(self) -> str:
         """Return one line for a log."""
+        epochs = [len(history) for history in self.history_]
+        if not self.training.validation_share:
+            last = [history[-1]["train_loss"] for history in self.history_]
+            return (
+                f"{self.model.name}: epochs {epochs}, all rows, loss {np.round(last, 3).tolist()}"
+            )
         best = [
             max(epoch["validation_unweighted_average_recall"] for epoch in history)
             for history in self.history_[: self.training.members]
         ]
-        epochs = [len(history) for history in self.history_]
         return (
             f"{self.model.name}: epochs {epochs}, validation UA {np.round(best, 3).tolist()}, "
             f"temperature {self.temperature_:.2f}"
@@ -258,6 +322,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ]
 
     def _windows(self, clip: FloatArray) -> list[FloatArray]:
+        if self._max_frames is None:
+            return [clip]
         length = self.window.length(len(clip), self.feature_hop_s)
         starts = self.window.starts(len(clip), self.feature_hop_s)
         return [clip[start : start + length] for start in starts]
@@ -272,6 +338,45 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 batch = pad([clips[i] for i in chosen], np.zeros((len(chosen), 1), np.float32))
                 logits[chosen] = network(batch.features, batch.lengths).numpy()
         return logits
+
+
+class _Steps(Callback):
+    """Tells how many steps of a fit are done."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+
+    def on_train_start(self, trainer: Trainer, *_: Any) -> None:
+        self._tell(trainer)
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        self._tell(trainer)
+
+    def _tell(self, trainer: Trainer) -> None:
+        total = int(trainer.estimated_stepping_batches)
+        self.report("steps of this network", trainer.global_step, total)
+
+
+@contextmanager
+def _stoppable(trainer: Trainer) -> Iterator[None]:
+    """Let Ctrl-C end a fit as it ends everything else.
+
+    Lightning closes down on it, leaves the process deaf to the next Ctrl-C, and exits; earlier
+    versions return as if the fit were finished.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    heard = signal.getsignal(signal.SIGINT) if in_main else None
+    try:
+        yield
+    except SystemExit as stop:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from stop
+        raise
+    finally:
+        if heard is not None:
+            signal.signal(signal.SIGINT, heard)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
 
 
 class _Average:

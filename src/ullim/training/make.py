@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ullim.decision import Decision
 from ullim.errors import TrainingError
 from ullim.models import Classical, Model, Network
 from ullim.models.fusion import Fusion
 from ullim.training.classical import ClassicalClassifier
 from ullim.training.classifier import Classifier
-from ullim.training.estimator import NetworkClassifier
+from ullim.training.estimator import NetworkClassifier, Report
 from ullim.training.fusion import FusionClassifier, Part
-from ullim.training.options import Training
+from ullim.training.options import Hardware, Training
 from ullim.window import Window
 
 
@@ -25,8 +26,9 @@ def make_classifier(
     window: Window = Window(),  # noqa: B008 - frozen
     seed: int = 0,
     checkpoints: Path | None = None,
-    progress: bool = False,
-    accelerator: str = "auto",
+    report: Report | None = None,
+    hardware: Hardware = Hardware(),  # noqa: B008 - frozen
+    decision: Decision = Decision(),  # noqa: B008 - frozen
 ) -> Classifier:
     """Return the unfitted classifier of a model.
 
@@ -38,8 +40,9 @@ def make_classifier(
         window: How clips are cut.
         seed: Decides all chance.
         checkpoints: Folder a stopped fit is resumed from; None keeps nothing.
-        progress: Whether to show a progress bar.
-        accelerator: ``cpu``, ``cuda``, ``mps`` or ``auto``, for networks.
+        report: Told of every step of a network; None tells nobody.
+        hardware: What networks are fitted on.
+        decision: How the windows of a network become a label; the others average.
 
     Raises:
         TrainingError: A network is given more than one feature, or a model is of no known kind.
@@ -58,8 +61,9 @@ def make_classifier(
             classes=classes,
             seed=seed,
             checkpoints=checkpoints,
-            progress=progress,
-            accelerator=accelerator,
+            report=report,
+            hardware=hardware,
+            decision=decision,
         )
     if isinstance(model, Classical):
         return ClassicalClassifier(model, classes, seed)
@@ -75,8 +79,8 @@ def make_classifier(
                         window=window,
                         seed=seed,
                         checkpoints=checkpoints and checkpoints / f"part-{place}",
-                        progress=progress,
-                        accelerator=accelerator,
+                        report=report,
+                        hardware=hardware,
                     ),
                     member.features,
                     member.weight,

@@ -45,6 +45,7 @@ class Fitting(LightningModule):
         self.seed = seed
         self.history: list[dict[str, float]] = []
         self._validated: list[tuple[Tensor, Tensor]] = []
+        self._chance: Tensor | None = None
         self.register_buffer("class_weights", self._class_weights(), persistent=False)
 
     def _class_weights(self) -> Tensor | None:
@@ -66,6 +67,8 @@ class Fitting(LightningModule):
             self.options,
             self.max_frames,
             [*self.seed, self.current_epoch],
+            self.trainer.global_rank,
+            self.trainer.world_size,
         )
         return DataLoader(batches, batch_size=None)
 
@@ -82,7 +85,8 @@ class Fitting(LightningModule):
         return Batch(batch.features.to(device), batch.lengths.to(device), batch.targets.to(device))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        logits = self(batch.features, batch.lengths)
+        # Under mixed precision the logits are of half precision; the loss needs all of it.
+        logits = self(batch.features, batch.lengths).float()
         loss = soft_cross_entropy(
             logits,
             batch.targets,
@@ -93,7 +97,8 @@ class Fitting(LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._validated.append((self(batch.features, batch.lengths).cpu(), batch.targets.cpu()))
+        logits = self(batch.features, batch.lengths).float()
+        self._validated.append((logits.cpu(), batch.targets.cpu()))
 
     def on_validation_epoch_end(self) -> None:
         logits = torch.cat([logits for logits, _ in self._validated])
@@ -108,11 +113,25 @@ class Fitting(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = self.history
+        # Dropout draws from torch's own generator, which must go on where it was.
+        checkpoint["chance"] = torch.get_rng_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = checkpoint["history"]
+        self._chance = checkpoint.get("chance")
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Go on with the chance a checkpoint kept."""
+        if self._chance is None:
+            return
+        torch.set_rng_state(self._chance.cpu())
+        self._chance = None
+        # Lightning opens an epoch's loader twice, and each time a loader draws a seed of its own.
+        for _ in range(2):
+            torch.empty((), dtype=torch.int64).random_()
 
     def configure_optimizers(self) -> Any:
+        options = self.options
         # Decay pulls on weights, not on biases and normalisation, whose scale is their meaning.
         decayed = [p for p in self.network.parameters() if p.ndim > 1]
         free = [p for p in self.network.parameters() if p.ndim <= 1]
@@ -120,14 +139,22 @@ class Fitting(LightningModule):
             {"params": decayed},
             {"params": free, "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(
-            groups,
-            lr=self.options.learning_rate,
-            weight_decay=self.options.weight_decay,
-        )
+        common: dict[str, Any] = {
+            "lr": options.learning_rate,
+            "weight_decay": options.weight_decay,
+        }
+        optimizer: torch.optim.Optimizer
+        if options.optimiser == "sgd":
+            optimizer = torch.optim.SGD(groups, momentum=options.momentum, **common)
+        elif options.optimiser == "adam":
+            optimizer = torch.optim.Adam(groups, **common)
+        else:
+            optimizer = torch.optim.AdamW(groups, **common)
+        if options.schedule == "constant":
+            return optimizer
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
-            max_lr=self.options.learning_rate,
+            max_lr=options.learning_rate,
             total_steps=int(self.trainer.estimated_stepping_batches),
             pct_start=0.2,
         )
