@@ -20,7 +20,9 @@ from ullim.models.simple_rnn import SimpleRnn  # noqa: E402
 from ullim.training.export import largest_difference, to_onnx  # noqa: E402
 
 SMALL = {"channels": (4, 6), "units": 5}
-TINY_PARK = Park2018(picture=(4, 8, 3), channels=(3, 4, 5), kernels=(3, 3, 3), hidden=12)
+TINY_PARK = Park2018(
+    picture=(4, 8, 3), channels=(6, 8, 8), kernels=(3, 3, 3), hidden=24, dropout=0.0
+)
 NETWORKS = {
     "cnn": (EndToEnd(rnn=False, attention=False, **SMALL), 10),
     "cnn-attention": (EndToEnd(rnn=False, **SMALL), 10),
@@ -116,6 +118,35 @@ def test_the_gradient_reaches_every_parameter(model, width):
     assert not [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
 
 
+@EVERY
+def test_equal_seeds_give_equal_weights(model, width):
+    states = []
+    for seed in (3, 3, 4):
+        torch.manual_seed(seed)
+        states.append(torch.cat([p.flatten() for p in model.build(width, 3).parameters()]))
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[0], states[2])
+
+
+@pytest.mark.parametrize("cls", [EndToEnd, Park2018, SimpleRnn])
+def test_fields_survive_json(cls):
+    assert cls.model_validate_json(cls().model_dump_json()) == cls()
+    with pytest.raises(ValidationError, match="n_bananas"):
+        cls(n_bananas=3)
+
+
+@pytest.mark.parametrize("n_features", [1, 7])
+@pytest.mark.parametrize(
+    "model", [EndToEnd(**SMALL), EndToEnd(rnn=False, attention=False, **SMALL), SimpleRnn(units=4)]
+)
+def test_takes_any_number_of_features(model, n_features):
+    network = model.build(n_features, 2).eval()
+    for n_frames in (1, 2, 3, 100):
+        logits = network(torch.zeros(2, n_frames, n_features), None)
+        assert logits.shape == (2, 2)
+        assert torch.isfinite(logits).all()
+
+
 def parameters(model, width: int, n_classes: int) -> int:
     with torch.device("meta"):
         return sum(p.numel() for p in model.build(width, n_classes).parameters())
@@ -197,7 +228,7 @@ GOLDEN: dict[str, list[float]] = {
     "cnn-bilstm-attention": [0.304586, 0.195264, -0.003676],
     "waveform-cnn": [-0.196818, -0.121304, 0.096401],
     "waveform-cnn-bilstm-attention": [-0.078508, -0.389053, -0.514395],
-    "park2018": [0.105835, -0.016657, 0.410424],
+    "park2018": [0.545523, 0.317309, -0.361692],
 }
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-
 Rule = Literal["mean_probability", "majority", "park2018"]
 
 Matrix = npt.NDArray[Any]

@@ -122,7 +122,7 @@ class _Module(nn.Module):
         x = functional.relu(self.third(functional.relu(self.second(x))))
         logits = self.last(self.wide(x.flatten(1))).reshape(batch, rows, -1)
         if lengths is None:
-            return logits.mean(dim=1)
+            return torch.as_tensor(logits.mean(dim=1))
         kept = (torch.arange(rows, device=features.device) < lengths[:, None])[:, :, None]
         return torch.as_tensor((logits * kept).sum(dim=1) / lengths[:, None])
 

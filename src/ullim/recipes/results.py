@@ -73,7 +73,7 @@ def summarise(
         labels,
         predictions[[PROBABILITY + name for name in labels]].to_numpy(dtype=float),
         np.array([labels.index(name) for name in predictions["label"]]),
-        {name: predictions[name].fillna("").astype(str).tolist() for name in FACTS},
+        {name: predictions[name].astype(object).fillna("").astype(str).tolist() for name in FACTS},
         predictions[ballots].to_numpy(dtype=float) if ballots[0] in predictions else None,
         decision,
     )
