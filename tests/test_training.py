@@ -24,9 +24,11 @@ from ullim import registry  # noqa: E402
 from ullim.errors import NotFittedError, TrainingError  # noqa: E402
 from ullim.models import Network  # noqa: E402
 from ullim.models.dilated_cnn import DilatedCnn  # noqa: E402
+from ullim.models.mfcc_network import MfccNetwork  # noqa: E402
 from ullim.training.calibration import fit_temperature  # noqa: E402
 from ullim.training.data import TrainingBatches, mask, mix, pad  # noqa: E402
 from ullim.training.estimator import NetworkClassifier  # noqa: E402
+from ullim.training.export import to_onnx  # noqa: E402
 from ullim.training.losses import masked_log_softmax, soft_cross_entropy  # noqa: E402
 from ullim.training.network import Fitting  # noqa: E402
 from ullim.training.options import Hardware, SpecAugment, Training  # noqa: E402
@@ -512,7 +514,44 @@ ELSEWHERE = {"endtoend", "park2018", "simple-rnn"}
 NETWORKS = {
     name: cls for name, cls in MODELS.items() if issubclass(cls, Network) and name not in ELSEWHERE
 }
-EVERY_NETWORK = pytest.mark.parametrize("cls", NETWORKS.values(), ids=NETWORKS)
+
+SMALL = {
+    "frames": 56, "channels_1d": (8, 8, 12), "channels_2d": (4, 4, 6), "hidden": 8,
+    "dense": (16, 12, 8), "units": 8,
+}  # fmt: skip
+NINE = {
+    "fcn": {"front": "none"},
+    "lstm": {"front": "none", "recurrent": "lstm", "recurrent_layers": 2},
+    "bilstm": {"front": "none", "recurrent": "bilstm", "recurrent_layers": 2},
+    "cnn1d": {"front": "cnn1d"},
+    "cnn1d-lstm": {"front": "cnn1d", "recurrent": "lstm"},
+    "cnn1d-bilstm": {"front": "cnn1d", "recurrent": "bilstm"},
+    "cnn2d": {"front": "cnn2d"},
+    "cnn2d-lstm": {"front": "cnn2d", "recurrent": "lstm"},
+    "cnn2d-bilstm": {"front": "cnn2d", "recurrent": "bilstm"},
+}
+GOLDEN = {
+    "fcn": [0.29777, 0.482616, 0.444473],
+    "lstm": [-0.114777, -0.239715, -0.255304],
+    "bilstm": [-0.442742, 0.037995, 0.150534],
+    "cnn1d": [0.246894, 0.477417, 0.487813],
+    "cnn1d-lstm": [0.104801, 0.16596, 0.147182],
+    "cnn1d-bilstm": [-0.268306, 0.093575, 0.25607],
+    "cnn2d": [0.23948, 0.462127, 0.471511],
+    "cnn2d-lstm": [0.110838, 0.177592, 0.159189],
+    "cnn2d-bilstm": [-0.275694, 0.096822, 0.264777],
+}
+# Each network as small as shows its parts; of one with switches, every position of them.
+VARIANTS = {name: cls() for name, cls in NETWORKS.items() if name != "mfcc-network"} | {
+    f"mfcc-{name}": MfccNetwork(**SMALL, **switches) for name, switches in NINE.items()
+}
+EVERY_NETWORK = pytest.mark.parametrize("model", VARIANTS.values(), ids=VARIANTS)
+
+
+def for_network(model: Network, clips: torch.Tensor) -> torch.Tensor:
+    """Return decibels as a network is fed them: recurrent ones learn nothing unless scaled."""
+    return (clips + 40) / 10 if model.name == "mfcc-network" else clips
+
 
 # A constant added before a softmax over time changes nothing: Okabe et al.'s eq. 3 has it (k).
 WITHOUT_EFFECT = {"dilated-cnn": {"attention.2.bias"}}
@@ -520,16 +559,16 @@ WITHOUT_EFFECT = {"dilated-cnn": {"attention.2.bias"}}
 
 class TestEveryNetwork:
     @EVERY_NETWORK
-    def test_a_padded_clip_gets_the_logits_it_gets_alone(self, cls):
+    def test_a_padded_clip_gets_the_logits_it_gets_alone(self, model):
         torch.manual_seed(1)
-        network = cls().build(16, 5).eval()
+        network = model.build(16, 5).eval()
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
                 # Fresh statistics (0 and 1) would hide what padding leaks through them.
                 module.running_mean.normal_(0, 0.5)
                 module.running_var.uniform_(0.5, 2)
         lengths = torch.tensor([37, 8, 1, 22, 50, 3])
-        clips = [torch.randn(int(n), 16) * 10 - 40 for n in lengths]
+        clips = [for_network(model, torch.randn(int(n), 16) * 10 - 40) for n in lengths]
         for filler in (0.0, 55.0):
             batch = torch.full((len(clips), 50, 16), filler)
             for row, clip in zip(batch, clips, strict=True):
@@ -541,10 +580,10 @@ class TestEveryNetwork:
             np.testing.assert_allclose(together.numpy(), alone.numpy(), atol=1e-5)
 
     @EVERY_NETWORK
-    def test_the_gradient_reaches_every_parameter(self, cls):
+    def test_the_gradient_reaches_every_parameter(self, model):
         torch.manual_seed(1)
-        network = cls().build(16, 3).double().eval()
-        features = (torch.randn(6, 40, 16) * 10 - 40).double()
+        network = model.build(16, 3).double().eval()
+        features = for_network(model, torch.randn(6, 40, 16) * 10 - 40).double()
         lengths = torch.tensor([40, 31, 22, 40, 17, 9])
         network(features, lengths).square().sum().backward()
         idle = {
@@ -552,26 +591,26 @@ class TestEveryNetwork:
             for name, p in network.named_parameters()
             if p.grad is None or p.grad.abs().max() < 1e-12
         }
-        assert idle == WITHOUT_EFFECT.get(registry.component_name(cls), set())
+        assert idle == WITHOUT_EFFECT.get(model.name, set())
 
     @EVERY_NETWORK
     @pytest.mark.parametrize("n_features", [1, 7, 64])
     @pytest.mark.parametrize("n_classes", [2, 8])
-    def test_takes_any_number_of_features_and_classes(self, cls, n_features, n_classes):
-        network = cls().build(n_features, n_classes).eval()
-        for n_frames in (1, 2, 3, 100):
+    def test_takes_any_number_of_features_and_classes(self, model, n_features, n_classes):
+        network = model.build(n_features, n_classes).eval()
+        for n_frames in (1, 2, 3, model.max_frames or 100):
             logits = network(torch.zeros(2, n_frames, n_features), None)
             assert logits.shape == (2, n_classes)
             assert torch.isfinite(logits).all()
 
     @EVERY_NETWORK
-    def test_learns_one_batch_by_heart(self, cls):
+    def test_learns_one_batch_by_heart(self, model):
         torch.manual_seed(0)
-        network = cls().build(16, 4).train()
-        features = torch.randn(8, 24, 16) * 10 - 40
+        network = model.model_copy(update={"dropout": 0.0}).build(16, 4).train()
+        features = for_network(model, torch.randn(8, 24, 16) * 10 - 40)
         lengths = torch.tensor([24, 20, 24, 16, 24, 12, 24, 24])
         truth = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3])
-        optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+        optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
         for _ in range(60):
             loss = torch.nn.functional.cross_entropy(network(features, lengths), truth)
             optimizer.zero_grad()
@@ -582,19 +621,91 @@ class TestEveryNetwork:
         assert loss.item() < 0.3
 
     @EVERY_NETWORK
-    def test_equal_seeds_give_equal_weights(self, cls):
+    def test_equal_seeds_give_equal_weights(self, model):
         states = []
         for seed in (3, 3, 4):
             torch.manual_seed(seed)
-            states.append(torch.cat([p.flatten() for p in cls().build(8, 3).parameters()]))
+            states.append(torch.cat([p.flatten() for p in model.build(8, 3).parameters()]))
         assert torch.equal(states[0], states[1])
         assert not torch.equal(states[0], states[2])
 
     @EVERY_NETWORK
-    def test_fields_survive_json(self, cls):
-        assert cls.model_validate_json(cls().model_dump_json()) == cls()
+    def test_fields_survive_json(self, model):
+        assert type(model).model_validate_json(model.model_dump_json()) == model
         with pytest.raises(ValidationError, match="n_bananas"):
-            cls(n_bananas=3)
+            type(model)(n_bananas=3)
+
+
+class TestMfccNetwork:
+    @pytest.mark.parametrize(
+        ("name", "size"),
+        [
+            ("fcn", 5_694_981),
+            ("lstm", 224_901),
+            ("bilstm", 580_869),
+            ("cnn1d", 820_421),
+            ("cnn1d-lstm", 805_253),
+            ("cnn1d-bilstm", 1_003_525),
+            ("cnn2d", 204_741),
+            ("cnn2d-lstm", 240_773),
+            ("cnn2d-bilstm", 357_125),
+        ],
+    )  # fmt: skip
+    def test_size_of_the_nine_on_fifty_coefficients(self, name, size):
+        network = MfccNetwork(**NINE[name]).build(50, 5)
+        assert sum(p.numel() for p in network.parameters()) == size
+
+    @pytest.mark.parametrize("name", NINE)
+    def test_golden_values(self, name):
+        """Weights and clip from a formula, so that no library's generator matters."""
+        network = VARIANTS[f"mfcc-{name}"].build(6, 3).eval()
+        with torch.no_grad():
+            for place, parameter in enumerate(network.parameters()):
+                wave = torch.sin(torch.arange(parameter.numel(), dtype=torch.float64) * 0.7 + place)
+                parameter.copy_((0.3 * wave).reshape(parameter.shape))
+            clip = torch.sin(torch.arange(40 * 6, dtype=torch.float64) * 0.37).reshape(1, 40, 6)
+            logits = network(clip.float(), None)[0].tolist()
+        assert logits == pytest.approx(GOLDEN[name], abs=1e-5)
+
+    def test_the_convolution_keeps_the_size_as_tensorflow_does(self):
+        """SAME: of an odd number of zeros, the last one stands at the end."""
+        network = MfccNetwork(**SMALL | {"channels_2d": (1,)}).build(8, 2).eval()
+        convolution = network.front[0].layers[0]
+        with torch.no_grad():
+            convolution.weight.zero_()
+            convolution.weight[0, 0, 4, 1] = 1.0  # the centre of 10 frames by 4 coefficients
+            x = torch.rand(1, 1, 56, 8)
+            passed = convolution(torch.nn.functional.pad(x, network.front[0].padding))
+        assert torch.equal(passed, x)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("name", NINE)
+    def test_the_graph_says_the_same_for_clips_of_any_length(self, name):
+        torch.manual_seed(0)
+        network = VARIANTS[f"mfcc-{name}"].build(6, 3).eval()
+        generator = np.random.default_rng(0)
+        clips = [generator.normal(size=(n, 6)).astype(np.float32) for n in (56, 40, 7, 1)]
+        to_onnx(network, "mfcc", clips)  # compares them itself
+
+    def test_clips_longer_than_its_map_are_refused(self, toy):
+        X, y, groups = toy
+        model = MfccNetwork(**SMALL | {"frames": 20})
+        with pytest.raises(TrainingError, match=r"up to 20 frames and would be fed 37") as caught:
+            classifier(model=model).fit(X, y, groups)
+        assert caught.value.code == "too_long"
+
+    def test_a_map_that_is_halved_to_nothing_is_refused(self):
+        with pytest.raises(ValidationError, match="at least 16"):
+            MfccNetwork(frames=15)
+
+    def test_is_fitted_standardised_like_any_network(self, toy):
+        X, y, groups = toy
+        training = QUICK.model_copy(
+            update={"epochs": 8, "standardise": "feature", "validation_share": 0.0}
+        )
+        model = MfccNetwork(**SMALL, front="cnn1d", recurrent="bilstm")
+        estimator = classifier(model=model, training=training).fit(X, y, groups)
+        assert np.mean(estimator.predict(X) == np.array(y)) > 0.8
 
 
 class TestDilatedCnn:

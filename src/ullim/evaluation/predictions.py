@@ -119,6 +119,19 @@ class Predictions:
         """Return the same probabilities and votes under another rule."""
         return replace(self, decision=decision)
 
+    def without_gender(self) -> Predictions | None:
+        """Return the answers with classes of women and of men added up.
+
+        None where the labels are not all of the form ``female-anger``, ``male-anger``.
+        """
+        parts = [label.partition("-") for label in self.labels]
+        if any(gender not in {"female", "male"} for gender, _, _ in parts):
+            return None
+        names = tuple(dict.fromkeys(name for _, _, name in parts))
+        column = np.array([names.index(name) for _, _, name in parts])
+        merged = self.probabilities @ np.eye(len(names))[column]
+        return replace(self, labels=names, probabilities=merged, truth=column[self.truth])
+
 
 FACTS = ("seed", "fold", "corpus", "speaker", "gender", "group", "id")
 

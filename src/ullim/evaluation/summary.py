@@ -39,7 +39,7 @@ def summarise(
 
     Each corpus is scored over the labels it offers, with the scores of other labels masked and
     the rest renormalised, as ``--labels`` does when predicting; ``over_all_labels`` is the same
-    without the mask.
+    without the mask. Where labels are split by gender, ``without_gender`` adds the genders up.
 
     Args:
         predictions: Over all labels of the recipe.
@@ -52,6 +52,9 @@ def summarise(
         figures["corpora"][corpus] = score(part.over(offered[corpus]), draws=draws) | {
             "over_all_labels": _over_all_labels(part)
         }
+        merged = part.without_gender()
+        if merged is not None:
+            figures["corpora"][corpus]["without_gender"] = score(merged, draws=draws)
     return figures
 
 

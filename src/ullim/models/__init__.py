@@ -31,6 +31,11 @@ class Network(Model):
     logits (batch, classes). A padded item must get the logits it gets alone.
     """
 
+    @property
+    def max_frames(self) -> int | None:
+        """Longest clip the network takes, in frames; None for any."""
+        return None
+
     @abstractmethod
     def build(self, n_features: int, n_classes: int) -> nn.Module:
         """Return the network with fresh weights drawn from torch's global generator."""

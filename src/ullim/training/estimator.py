@@ -137,6 +137,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             renderings, counts = pieces(renderings, self.window, self.feature_hop_s)
             feature, targets = renderings[0], np.repeat(targets, counts, axis=0)
             groups = None if groups is None else np.repeat(groups, counts).tolist()
+        self._check_lengths(renderings)
         tune_allocator()
         self.n_features_in_ = feature.values.shape[1]
         # A fit that is stopped leaves nothing that answers.
@@ -171,6 +172,17 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         self.networks_ = networks
         return self
+
+    def _check_lengths(self, renderings: Sequence[Ragged]) -> None:
+        allowed = self.model.max_frames
+        longest = max(int(rendering.lengths.max()) for rendering in renderings)
+        fed = min(longest, self._max_frames or longest)
+        if allowed is not None and fed > allowed:
+            raise TrainingError(
+                f"{self.model.name} takes clips of up to {allowed} frames and would be fed {fed}; "
+                "set window.length_s to less, or model.frames to more",
+                code="too_long",
+            )
 
     @property
     def _max_frames(self) -> int | None:
