@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +14,19 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from ullim.decision import Decision
 from ullim.errors import RecipeError
 from ullim.evaluation.metrics import Columns, Flags, Floats
 
 PROBABILITY = "p_"
 """What the columns of probabilities begin with; the rest is the label."""
+
+SHARE = "v_"
+"""What the columns of shares of the windows' votes begin with, where windows vote."""
+
+PREDICTED = "predicted"
+"""The column of labels by the recipe's rule, beside ``v_``: for who reads the table with other
+tools. It follows from the rest."""
 
 Words = npt.NDArray[np.str_]
 
@@ -38,6 +46,8 @@ class Predictions:
         gender: ``female``, ``male``, ``other`` or empty.
         group: Part of the corpus.
         id: Of the utterance, unique within the corpus.
+        shares: Of the windows' votes, shape (rows, labels); None where windows do not vote.
+        decision: The rule by which votes and probabilities become a label.
     """
 
     labels: tuple[str, ...]
@@ -50,28 +60,34 @@ class Predictions:
     gender: Words
     group: Words
     id: Words
+    shares: Floats | None = None
+    decision: Decision = Decision()  # noqa: RUF009 - frozen
 
     def __len__(self) -> int:
         return len(self.truth)
 
     @property
     def guess(self) -> Columns:
-        """Column of each row's most probable label."""
-        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+        """Column of each row's label: the most probable, or by the rule of a vote."""
+        if self.shares is None:
+            return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+        return self.decision.choose(self.probabilities, self.shares, self.labels)
 
     @property
     def confidence(self) -> Floats:
-        """Probability of each row's most probable label."""
-        return np.asarray(self.probabilities.max(axis=1))
+        """Probability of each row's label."""
+        return np.asarray(self.probabilities[np.arange(len(self)), self.guess])
 
     @property
     def correct(self) -> Flags:
-        """Whether each row's most probable label is the truth."""
+        """Whether each row's label is the truth."""
         return np.asarray(self.guess == self.truth)
 
     def take(self, rows: npt.NDArray[Any]) -> Predictions:
         """Return some rows, by number or by flag."""
-        names = ("probabilities", "truth", *FACTS)
+        names = ["probabilities", "truth", *FACTS]
+        if self.shares is not None:
+            names.append("shares")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
     def with_gender(self, genders: Sequence[str]) -> Predictions:
@@ -79,7 +95,7 @@ class Predictions:
         return replace(self, gender=np.array(genders, str))
 
     def over(self, labels: Sequence[str]) -> Predictions:
-        """Return the answers when only some labels may be answered, renormalised.
+        """Return the answers when only some labels may be answered, renormalised; so are votes.
 
         Raises:
             ValueError: A row's truth is not among ``labels``.
@@ -91,9 +107,17 @@ class Predictions:
         if (truth < 0).any():
             lost = sorted({self.labels[column] for column in self.truth[truth < 0]})
             raise ValueError(f"rows are labelled {', '.join(lost)}, which may not be answered")
-        kept = self.probabilities[:, columns]
-        total = np.maximum(kept.sum(axis=1, keepdims=True), 1e-12)
-        return replace(self, labels=tuple(labels), probabilities=kept / total, truth=truth)
+        return replace(
+            self,
+            labels=tuple(labels),
+            probabilities=_shared(self.probabilities[:, columns]),
+            truth=truth,
+            shares=None if self.shares is None else _shared(self.shares[:, columns]),
+        )
+
+    def under(self, decision: Decision) -> Predictions:
+        """Return the same probabilities and votes under another rule."""
+        return replace(self, decision=decision)
 
     def without_gender(self) -> Predictions | None:
         """Return the answers with classes of women and of men added up.
@@ -134,7 +158,14 @@ class Run:
     @cached_property
     def predictions(self) -> Predictions:
         """What ``predictions.csv`` holds, over all labels of the recipe."""
-        return read_predictions(self.folder / "predictions.csv", self.metrics["labels"])
+        return read_predictions(
+            self.folder / "predictions.csv", self.metrics["labels"], self.decision
+        )
+
+    @property
+    def decision(self) -> Decision:
+        """The rule of the recipe."""
+        return Decision.model_validate(self.recipe.get("decision") or {})
 
     @cached_property
     def recipe(self) -> dict[str, Any]:
@@ -195,12 +226,17 @@ def read_run(folder: Path) -> Run:
     return run
 
 
-def read_predictions(path: Path, labels: Sequence[str]) -> Predictions:
+def read_predictions(
+    path: Path,
+    labels: Sequence[str],
+    decision: Decision = Decision(),  # noqa: B008 - frozen
+) -> Predictions:
     """Read a table of predictions.
 
     Args:
         path: CSV with a header.
-        labels: The label list, each a column ``p_<label>``.
+        labels: The label list, each a column ``p_<label>``, and ``v_<label>`` where windows vote.
+        decision: The rule by which they vote.
 
     Raises:
         RecipeError: A column is missing, or a cell is not what it must be.
@@ -222,21 +258,31 @@ def read_predictions(path: Path, labels: Sequence[str]) -> Predictions:
         cells = dict(zip(header, zip(*rows, strict=True), strict=True))
         place = {label: column for column, label in enumerate(labels)}
         truth = np.array([place[label] for label in cells["label"]], dtype=np.int64)
-        values = np.array([cells[name] for name in columns], dtype=float).T
-        if not (np.isfinite(values).all() and (values >= 0).all()):
-            raise ValueError("a probability is negative or no number")
+        values = _numbers(cells, columns)
+        ballots = [SHARE + label for label in labels]
+        shares = _numbers(cells, ballots) if set(ballots) <= set(header) else None
     except (ValueError, KeyError) as error:
         raise RecipeError(
             f"{path} is damaged: {error}; run it again", code="bad_predictions"
         ) from error
-    return from_columns(labels, values, truth, {name: cells.get(name) for name in FACTS})
+    facts = {name: cells.get(name) for name in FACTS}
+    return from_columns(labels, values, truth, facts, shares, decision)
+
+
+def _numbers(cells: dict[str, Any], columns: Sequence[str]) -> Floats:
+    values = np.array([cells[name] for name in columns], dtype=float).T
+    if not (np.isfinite(values).all() and (values >= 0).all()):
+        raise ValueError("a probability is negative or no number")
+    return values
 
 
 def from_columns(
     labels: Sequence[str],
     values: Floats,
     truth: Columns,
-    facts: dict[str, Sequence[str] | None],
+    facts: Mapping[str, Sequence[str] | None],
+    shares: Floats | None = None,
+    decision: Decision = Decision(),  # noqa: B008 - frozen
 ) -> Predictions:
     """Return predictions whose rows sum to 1 (a table rounds them); absent facts are empty.
 
@@ -246,5 +292,12 @@ def from_columns(
     words = {name: np.array(empty if facts[name] is None else facts[name], str) for name in FACTS}
     nobody = words["speaker"] == ""
     words["speaker"] = np.where(nobody, np.char.add("?", words["id"]), words["speaker"])
-    total = np.maximum(values.sum(axis=1, keepdims=True), 1e-12)
-    return Predictions(tuple(labels), values / total, truth, **words)
+    votes = None if shares is None else _shared(shares)
+    return Predictions(
+        tuple(labels), _shared(values), truth, **words, shares=votes, decision=decision
+    )
+
+
+def _shared(values: Floats) -> Floats:
+    """Return rows that sum to 1, or to 0 where there is nothing to share."""
+    return np.asarray(values / np.maximum(values.sum(axis=1, keepdims=True), 1e-12))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ullim.decision import RULES
 from ullim.evaluation import metrics
 from ullim.evaluation.calibration import coverage_accuracy
 from ullim.evaluation.predictions import Predictions, Run
@@ -126,7 +127,27 @@ def score(predictions: Predictions, *, draws: int = 2000) -> dict[str, Any]:
         "baselines": {f"majority_{name}": round(value, 4) for name, value in majority.items()}
         | {f"prior_{name}": round(value, 4) for name, value in prior.items()},
         "notes": _notes(n_speakers),
-    }
+    } | _by_rule(predictions)
+
+
+def _by_rule(predictions: Predictions) -> dict[str, Any]:
+    """Return what each rule makes of the same networks' votes; nothing where they do not vote."""
+    if predictions.shares is None:
+        return {}
+    figures: dict[str, Any] = {}
+    for rule in RULES:
+        answers = predictions.under(predictions.decision.model_copy(update={"rule": rule}))
+        parts = [answers, *(answers.take(answers.seed == seed) for seed in np.unique(answers.seed))]
+        matrices: metrics.Floats = np.stack(
+            [metrics.confusion_matrix(p.truth, p.guess, len(p.labels)) * 1.0 for p in parts]
+        )
+        figures[rule] = {
+            name: {"value": _rounded(values[0])} | _spread(values[1:].tolist())
+            for name, values in (
+                (name, statistic(matrices)) for name, statistic in INTERVALS.items()
+            )
+        } | {"recall": _per_class(answers.labels, metrics.recalls(matrices[0]))}
+    return {"decision": {"rule": predictions.decision.rule, "by_rule": figures}}
 
 
 def _notes(n_speakers: int) -> list[str]:

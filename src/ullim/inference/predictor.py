@@ -15,11 +15,13 @@ import soxr
 from ullim import audio, bundle
 from ullim.decision import fuse
 from ullim.errors import BundleError, UllimError
+from ullim.features import Feature
 from ullim.inference import timeline
 from ullim.inference.voice import SAMPLING_RATE as VOICE_RATE
 from ullim.inference.voice import VoiceActivity
-from ullim.inference.windows import cut
+from ullim.inference.windows import cut, stretches
 from ullim.types import NO_SPEECH, FloatArray, Prediction, Status
+from ullim.window import Window
 
 _BATCH = 8
 
@@ -143,19 +145,20 @@ class Predictor:
             ),
             voice.frames(),
             duration_s=voice.duration_s,
-            hop_s=manifest.window.hop_s if manifest.window.mode == "crop" else None,
+            hop_s=None if manifest.window.mode == "whole" else manifest.window.hop_s,
             decision=manifest.decision,
             labels=names,
         )
-        if answer.scores is None:
+        if answer.scores is None or answer.shares is None:
             return Prediction(None, None, {}, answer.segments, voice.duration_s, "no_speech")
-        order = np.argsort(answer.scores)[::-1]
-        best = int(order[0])
+        ballot = answer.scores[None], answer.shares[None], names
+        best = int(manifest.decision.choose(*ballot)[0])
+        standing = manifest.decision.standing(*ballot)[0]
         confidence = float(answer.scores[best] * answer.voice)
         status: Status = "ok"
         if confidence < threshold:
             status = "uncertain"
-        elif answer.scores[best] - answer.scores[order[1]] <= manifest.decision.ambiguity_margin:
+        elif standing[best] - np.delete(standing, best).max() <= manifest.decision.ambiguity_margin:
             status = "ambiguous"
         scores = {name: float(p) for name, p in zip(names, answer.scores, strict=True)}
         return Prediction(
@@ -214,23 +217,46 @@ class Predictor:
         self, blocks: Iterable[FloatArray]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray]:
         """Return start and length of each window, in samples, and its probabilities."""
-        window, rate = self.bundle.manifest.window, self._rate
-        length = None if window.mode == "whole" else round(window.length_s * rate)
         starts: list[int] = []
         lengths: list[int] = []
         answers: list[FloatArray] = []
         waiting: list[dict[str, FloatArray]] = []
-        for start, samples in cut(blocks, length, round(window.hop_s * rate)):
+        segments = self.bundle.manifest.window.mode == "segments"
+        for start, length, values in (self._segments if segments else self._cut)(blocks):
             starts.append(start)
-            lengths.append(samples.size)
-            samples = window.fill(samples, rate)
-            waiting.append({n: feature.extract(samples) for n, feature in self._features.items()})
+            lengths.append(length)
+            waiting.append(values)
             if len(waiting) == _BATCH:
                 answers.append(self._probabilities(waiting))
                 waiting.clear()
         if waiting:
             answers.append(self._probabilities(waiting))
         return np.array(starts), np.array(lengths), np.concatenate(answers)
+
+    def _cut(
+        self, blocks: Iterable[FloatArray]
+    ) -> Iterator[tuple[int, int, dict[str, FloatArray]]]:
+        """Yield start and length of each window, in samples, and its features."""
+        window, rate = self.bundle.manifest.window, self._rate
+        length = None if window.mode == "whole" else round(window.length_s * rate)
+        for start, samples in cut(blocks, length, round(window.hop_s * rate)):
+            heard = window.fill(samples, rate)
+            values = {name: feature.extract(heard) for name, feature in self._features.items()}
+            yield start, samples.size, values
+
+    def _segments(
+        self, blocks: Iterable[FloatArray]
+    ) -> Iterator[tuple[int, int, dict[str, FloatArray]]]:
+        """Yield the same of pieces that are cut from features, as training cuts them."""
+        window, rate = self.bundle.manifest.window, self._rate
+        length = round(window.length_s * rate)
+        for start, samples in stretches(blocks, window.stretch(rate), length):
+            heard = window.fill(samples, rate)
+            pieces = {n: _pieces(feature, heard, window) for n, feature in self._features.items()}
+            for place in range(min(map(len, pieces.values()))):
+                first = place * length
+                values = {name: of_clip[place] for name, of_clip in pieces.items()}
+                yield start + first, min(length, samples.size - first), values
 
     def _probabilities(self, windows: list[dict[str, FloatArray]]) -> FloatArray:
         """Return calibrated probabilities, shape (batch, labels), for windows of one length."""
@@ -256,6 +282,16 @@ class Predictor:
         if NO_SPEECH not in all_labels:
             return emotions, np.zeros(len(probabilities), dtype=np.float32)
         return emotions, probabilities[:, all_labels.index(NO_SPEECH)]
+
+
+def _pieces(feature: Feature, signal: FloatArray, window: Window) -> list[FloatArray]:
+    """Return a feature of each segment of a signal, shape (frames, features) each."""
+    by_frame = feature.level == "frame"
+    whole = feature.extract(signal) if by_frame else signal
+    unit_s = feature.hop_s if by_frame else 1 / feature.sampling_rate
+    length = window.length(len(whole), unit_s)
+    cut_out = [whole[start : start + length] for start in window.starts(len(whole), unit_s)]
+    return cut_out if by_frame else [feature.extract(piece) for piece in cut_out]
 
 
 class _Voice:

@@ -10,7 +10,7 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
-from ullim.decision import Decision
+from ullim.decision import Decision, vote_shares
 from ullim.inference.voice import FRAME_S
 from ullim.types import FloatArray, Segment
 
@@ -43,9 +43,10 @@ class Windows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """Overall scores, None where nobody speaks; how sure a voice is; and the timeline."""
+    """Overall scores and votes, None where nobody speaks; how sure a voice is; the timeline."""
 
     scores: FloatArray | None
+    shares: FloatArray | None
     voice: float
     segments: tuple[Segment, ...]
 
@@ -59,7 +60,7 @@ def decide(
     decision: Decision,
     labels: Sequence[str],
 ) -> Answer:
-    """Average the windows in which somebody speaks, and draw the timeline.
+    """Average the windows in which somebody speaks, count their votes, and draw the timeline.
 
     Args:
         windows: What the model said.
@@ -71,23 +72,23 @@ def decide(
     """
     ends_s = windows.starts_s + windows.lengths_s
     spoken_s = _spoken_s(voice_frames, windows.starts_s, ends_s)
-    # Of a clip shorter than the usual minimum, half must be voice.
+    # Of a clip or a window shorter than the usual minimum, half must be voice.
     enough_s = min(decision.min_speech_s, duration_s / 2)
-    voiced = spoken_s >= enough_s
+    voiced = spoken_s >= np.minimum(enough_s, windows.lengths_s / 2)
     speaking = voiced & (windows.silence < 0.5)
     heard = speaking.any() and (
         np.average(windows.silence[voiced], weights=spoken_s[voiced]) < 0.5
         or windows.silence[speaking].min() < _CLEAR_VOICE
     )
     if voice_frames.sum() * FRAME_S < enough_s or not heard:
-        return Answer(None, 0.0, (Segment(0.0, duration_s, None, None, {}),))
+        return Answer(None, None, 0.0, (Segment(0.0, duration_s, None, None, {}),))
     weight = np.where(speaking, spoken_s, 0.0)
     weight /= weight.sum()
     scores = (weight @ windows.emotions).astype(np.float32)
+    (shares,) = vote_shares(windows.emotions[speaking], np.array([speaking.sum()]))
     voice = float(1.0 - weight @ windows.silence)
-    return Answer(
-        scores, voice, _segments(windows, voice_frames, duration_s, hop_s, decision, labels)
-    )
+    drawn = _segments(windows, voice_frames, duration_s, hop_s, decision, labels)
+    return Answer(scores, shares, voice, drawn)
 
 
 def _spoken_s(voice_frames: npt.NDArray[np.bool_], starts_s: Seconds, ends_s: Seconds) -> Seconds:

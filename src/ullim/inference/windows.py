@@ -47,3 +47,32 @@ def cut(
         yield 0, held
     elif following - hop + length < end:
         yield end - length, held[end - length - first :]
+
+
+def stretches(
+    blocks: Iterable[FloatArray], length: int, least: int
+) -> Iterator[tuple[int, FloatArray]]:
+    """Yield where each stretch starts, in samples, and its samples: one after the other.
+
+    A rest of fewer than ``least`` samples is dropped, unless it is all there is.
+
+    Args:
+        blocks: Consecutive pieces of a mono signal.
+        length: Samples in a stretch.
+        least: Samples a last one must have.
+
+    >>> signal = [np.arange(7, dtype=np.float32), np.arange(7, 10, dtype=np.float32)]
+    >>> [(start, part.size) for start, part in stretches(signal, length=4, least=2)]
+    [(0, 4), (4, 4), (8, 2)]
+    >>> [(start, part.size) for start, part in stretches(signal, length=4, least=3)]
+    [(0, 4), (4, 4)]
+    """
+    held = np.empty(0, dtype=np.float32)
+    start = 0
+    for block in blocks:
+        held = np.concatenate([held, block])
+        while held.size >= length:
+            yield start, held[:length]
+            held, start = held[length:], start + length
+    if held.size >= least or start == 0:
+        yield start, held

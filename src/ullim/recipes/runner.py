@@ -20,6 +20,7 @@ import torch
 from joblib import Parallel, delayed
 
 from ullim.corpora.folders import corpus_folders
+from ullim.decision import vote_shares
 from ullim.errors import RecipeError
 from ullim.evaluation.leakage import audit
 from ullim.evaluation.protocols import Fold, ProtocolBase, parse_protocol, speaker_keys
@@ -27,8 +28,8 @@ from ullim.features.cache import FeatureStore
 from ullim.recipes.data import Prepared, Table, load_table, prepare
 from ullim.recipes.results import predictions_frame, summarise
 from ullim.recipes.schema import Recipe, load_recipe
-from ullim.training.classifier import Classifier
-from ullim.training.estimator import Report
+from ullim.training.classifier import Classifier, mean_of_windows
+from ullim.training.estimator import NetworkClassifier, Report
 from ullim.training.make import make_classifier
 from ullim.training.options import Hardware
 
@@ -132,7 +133,7 @@ def run(
         ignore_index=True,
     )
     _replace(out / "predictions.csv", predictions.to_csv(index=False))
-    metrics = summarise(predictions, table) | {
+    metrics = summarise(predictions, table, decision=recipe.decision) | {
         "leakage": audit(
             table.utterances,
             prepared.audio_hashes,
@@ -175,6 +176,7 @@ def make_estimator(
         checkpoints=checkpoints,
         report=report,
         hardware=Hardware.from_environment("auto" if torch.cuda.is_available() else "cpu"),
+        decision=recipe.decision,
     )
 
 
@@ -214,12 +216,20 @@ def _run_fold(
         job.fold.train,
     )
     clips = {name: items.take(job.fold.test) for name, items in prepared.views[0].items()}
+    shares = None
+    if recipe.counts_votes and isinstance(estimator, NetworkClassifier):
+        each, counts = estimator.predict_windows(clips)
+        scores, shares = mean_of_windows(each, counts), vote_shares(each, counts)
+    else:
+        scores = estimator.predict_proba(clips)
     frame = predictions_frame(
         table,
         job.fold.test.tolist(),
-        estimator.predict_proba(clips),
+        scores,
         seed=job.seed,
         fold=job.fold.name,
+        shares=shares,
+        decision=recipe.decision,
     )
     _replace(out / "folds" / f"{job.name}.history.json", _json(estimator.history_))
     _replace(_fold_file(out, job), frame.to_csv(index=False))

@@ -14,6 +14,7 @@ from ullim.corpora import Corpus
 from ullim.decision import Decision
 from ullim.errors import RecipeError
 from ullim.evaluation.protocols import Protocol
+from ullim.models import Network
 from ullim.recipes import recipe_paths, task_fields, task_paths
 from ullim.training.options import Training
 from ullim.types import LABELS, NO_SPEECH
@@ -268,6 +269,13 @@ class Recipe(_Part):
         stray = {name for member in members for name in member.features} - set(names)
         if stray:
             raise ValueError(f"members take {sorted(stray)}; the features are {', '.join(names)}")
+        if self.decision.votes and not isinstance(self.model, Network):
+            raise ValueError(
+                f"decision.rule {self.decision.rule} lets the windows of one network vote, and "
+                f"{self.model.name} is none; set mean_probability"
+            )
+        if self.decision.rule == "park2018" and "neutral" not in self.task.labels:
+            raise ValueError("decision.rule park2018 falls back on neutral, which is no label here")
         if self.views and not self.augmentation:
             raise ValueError(f"views is {self.views} but no augmentation is named to make them")
         return self
@@ -283,7 +291,15 @@ class Recipe(_Part):
         identity = self.model_dump(mode="json", include=parts)
         for field in ("name", "title", "expected_count"):
             del identity["task"][field]
+        # Recordings are trained and scored the same without a vote, whatever else a rule says.
+        if self.decision.votes:
+            identity["decision"] = self.decision.model_dump(include={"rule", "vote_share"})
         return identity
+
+    @property
+    def counts_votes(self) -> bool:
+        """Whether a run writes down what the windows of each recording vote for."""
+        return self.decision.votes or self.window.mode == "segments"
 
     def to_yaml(self) -> str:
         """Return the recipe with every default written out."""

@@ -16,7 +16,7 @@ from ullim import bundle
 from ullim.corpora import ACTOR
 from ullim.corpora.folders import corpus_folders
 from ullim.errors import RecipeError
-from ullim.evaluation.predictions import PROBABILITY
+from ullim.evaluation.predictions import PREDICTED, PROBABILITY
 from ullim.features.cache import FeatureStore
 from ullim.models import OPSET, Network
 from ullim.models.fusion import Fusion
@@ -169,7 +169,14 @@ def reject_threshold(predictions: pd.DataFrame, labels: Sequence[str], coverage:
     """Return the confidence that ``coverage`` of held-out speech reaches."""
     emotions = [PROBABILITY + label for label in labels if label != NO_SPEECH]
     speech = predictions[predictions["label"] != NO_SPEECH]
-    return float(speech[emotions].max(axis=1).quantile(1.0 - coverage))
+    scores = speech[emotions].to_numpy()
+    confidence = scores.max(axis=1)
+    if PREDICTED in speech:  # under a vote the label need not be the most probable
+        columns = [list(labels).index(name) for name in speech[PREDICTED]]
+        confidence = speech[[PROBABILITY + name for name in labels]].to_numpy()[
+            np.arange(len(speech)), columns
+        ]
+    return float(np.quantile(confidence, 1.0 - coverage))
 
 
 def _sounds(predictions: pd.DataFrame, table: Table, threshold: float) -> dict[str, Any] | None:

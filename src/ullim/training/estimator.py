@@ -27,6 +27,7 @@ from lightning.pytorch.callbacks import (
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor, nn
 
+from ullim.decision import Decision, vote_shares
 from ullim.errors import NotFittedError, TrainingError
 from ullim.models import Network
 from ullim.training.calibration import fit_temperature
@@ -42,6 +43,7 @@ from ullim.training.data import pad
 from ullim.training.export import to_onnx
 from ullim.training.network import Fitting
 from ullim.training.options import Hardware, Training
+from ullim.training.segments import pieces
 from ullim.training.split import validation_rows
 from ullim.training.standardise import Standardised, statistics
 from ullim.types import FloatArray, Ragged
@@ -66,12 +68,14 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         checkpoints: Folder a stopped fit is resumed from; None keeps nothing.
         report: Told of every step; None tells nobody.
         hardware: What it is fitted on.
+        decision: How windows become a label.
 
     A fit that is stopped by Ctrl-C raises KeyboardInterrupt; with ``checkpoints``, the next one
     goes on after the last epoch that was finished.
 
     After ``fit``: ``classes_``, ``networks_`` (members, then refits), ``temperature_``,
-    ``history_`` (per network, per epoch), ``validation_rows_`` (per member).
+    ``history_`` (per network, per epoch), ``validation_rows_`` (per member; of pieces where the
+    window cuts segments).
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         checkpoints: Path | None = None,
         report: Report | None = None,
         hardware: Hardware = Hardware(),  # noqa: B008 - frozen
+        decision: Decision = Decision(),  # noqa: B008 - frozen
     ) -> None:
         self.model = model
         self.training = training
@@ -95,6 +100,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.checkpoints = checkpoints
         self.report = report
         self.hardware = hardware
+        self.decision = decision
 
     def fit(
         self,
@@ -126,6 +132,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         renderings = [feature, *(_only_feature(view) for view in views)]
         if any(len(rendering) != len(feature) for rendering in renderings):
             raise TrainingError("every view must hold the same rows as X")
+        if self.window.mode == "segments":
+            # From here on every piece is a row, for class weights and validation too.
+            renderings, counts = pieces(renderings, self.window, self.feature_hop_s)
+            feature, targets = renderings[0], np.repeat(targets, counts, axis=0)
+            groups = None if groups is None else np.repeat(groups, counts).tolist()
         self._check_lengths(renderings)
         tune_allocator()
         self.n_features_in_ = feature.values.shape[1]
@@ -270,6 +281,14 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             NotFittedError: ``fit`` has not been called.
         """
+        return mean_of_windows(*self.predict_windows(X))
+
+    def predict_windows(self, X: Features) -> tuple[Matrix, npt.NDArray[np.int64]]:
+        """Return probabilities of every window, end to end, and how many each row has.
+
+        Raises:
+            NotFittedError: ``fit`` has not been called.
+        """
         if not hasattr(self, "networks_"):
             raise NotFittedError("this classifier is not fitted; call fit first")
         feature = _only_feature(X)
@@ -279,12 +298,14 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             softmax(self._logits(network, clips) / self.temperature_) for network in self.networks_
         ]
         counts = np.array([len(row) for row in windows])
-        return mean_of_windows(np.mean(members, axis=0), counts)
+        return np.mean(members, axis=0), counts
 
     def predict(self, X: Features) -> npt.NDArray[Any]:
-        """Return the most probable label of each row."""
-        probabilities = self.predict_proba(X)
-        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+        """Return the label of each row by the decision rule: without a vote the most probable."""
+        each, counts = self.predict_windows(X)
+        scores, shares = mean_of_windows(each, counts), vote_shares(each, counts)
+        chosen = self.decision.choose(scores, shares, self.classes_.tolist())
+        return np.asarray(self.classes_[chosen])
 
     def summary(self) -> str:
         """Return one line for a log."""

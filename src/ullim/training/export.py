@@ -8,6 +8,7 @@ import logging
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -46,7 +47,6 @@ def to_onnx(network: nn.Module, feature_name: str, examples: list[FloatArray]) -
         TrainingError: Graph and network differ by more than 1e-4 in a probability.
     """
     served = _WithoutLengths(network).eval()
-    shape = {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
     example = torch.from_numpy(np.stack([examples[0], examples[0]]))
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -63,11 +63,10 @@ def to_onnx(network: nn.Module, feature_name: str, examples: list[FloatArray]) -
             path,
             input_names=[feature_name],
             output_names=["logits"],
-            dynamic_shapes={"features": shape},
             opset_version=OPSET,
-            dynamo=True,
             external_data=False,
             verbose=False,
+            **_free_sizes(network, feature_name),
         )
         graph = without_traces(path.read_bytes())
     difference = largest_difference(network, graph, feature_name, examples)
@@ -78,6 +77,18 @@ def to_onnx(network: nn.Module, feature_name: str, examples: list[FloatArray]) -
             code="export_differs",
         )
     return graph
+
+
+def _free_sizes(network: nn.Module, feature_name: str) -> dict[str, Any]:
+    """Return what leaves batch size and length free, and which exporter can.
+
+    The newer one writes a recurrent layer out step by step, for one length; the older one has an
+    operator for it.
+    """
+    if any(isinstance(part, nn.RNNBase) for part in network.modules()):
+        return {"dynamo": False, "dynamic_axes": {feature_name: {0: "batch", 1: "frames"}}}
+    free = {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
+    return {"dynamo": True, "dynamic_shapes": {"features": free}}
 
 
 def without_traces(graph: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ullim.decision import Decision
 from ullim.errors import TrainingError
 from ullim.models import Classical, Model, Network
 from ullim.models.fusion import Fusion
@@ -27,6 +28,7 @@ def make_classifier(
     checkpoints: Path | None = None,
     report: Report | None = None,
     hardware: Hardware = Hardware(),  # noqa: B008 - frozen
+    decision: Decision = Decision(),  # noqa: B008 - frozen
 ) -> Classifier:
     """Return the unfitted classifier of a model.
 
@@ -40,6 +42,7 @@ def make_classifier(
         checkpoints: Folder a stopped fit is resumed from; None keeps nothing.
         report: Told of every step of a network; None tells nobody.
         hardware: What networks are fitted on.
+        decision: How the windows of a network become a label; the others average.
 
     Raises:
         TrainingError: A network is given more than one feature, or a model is of no known kind.
@@ -60,6 +63,7 @@ def make_classifier(
             checkpoints=checkpoints,
             report=report,
             hardware=hardware,
+            decision=decision,
         )
     if isinstance(model, Classical):
         return ClassicalClassifier(model, classes, seed, window, hops)

@@ -1,0 +1,229 @@
+"""From segments to a bundle: what training makes of pieces, and that a predictor votes alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("lightning")
+pytest.importorskip("sklearn")
+
+from sklearn.utils.class_weight import compute_class_weight  # noqa: E402
+
+from ullim.decision import Decision, vote_shares  # noqa: E402
+from ullim.errors import RecipeError  # noqa: E402
+from ullim.inference.predictor import Predictor  # noqa: E402
+from ullim.models.park2018 import Park2018  # noqa: E402
+from ullim.recipes.schema import load_recipe, parse_recipe  # noqa: E402
+from ullim.training.classifier import mean_of_windows  # noqa: E402
+from ullim.training.estimator import NetworkClassifier  # noqa: E402
+from ullim.training.network import Fitting  # noqa: E402
+from ullim.training.options import Hardware, Training  # noqa: E402
+from ullim.training.segments import pieces  # noqa: E402
+from ullim.types import Ragged  # noqa: E402
+from ullim.window import Window  # noqa: E402
+
+PARK = "park2018-spectrogram-cnn"
+NET = Park2018(
+    picture=(2, 3, 2),
+    channels=(3, 4, 4),
+    kernels=(3, 3, 3),
+    strides=(1, 1, 1),
+    hidden=16,
+    dropout=0.0,
+)
+PLAIN = {
+    "validation_share": 0.0, "optimiser": "sgd", "schedule": "constant", "learning_rate": 0.05,
+    "mixup": 0.0, "label_smoothing": 0.0, "spec_augment": None, "average_decay": 0.0,
+    "batch_size": 8, "epochs": 8,
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def toy(n: int = 24, frames_each: int = 1):
+    """Return clips of 2 to 9 pieces in which a class shows in one value, and their labels."""
+    generator = np.random.default_rng(0)
+    items, labels = [], []
+    for row in range(n):
+        label = ("neutral", "anger", "fear")[row % 3]
+        clip = generator.normal(0, 0.3, (int(generator.integers(2, 10)) * frames_each, 12))
+        clip[:, row % 3 :: 3] += 1.5
+        items.append(clip.astype(np.float32))
+        labels.append(label)
+    return {"picture": Ragged.from_items(items)}, labels
+
+
+def fitted(rule: str = "park2018", **changes) -> tuple[NetworkClassifier, dict[str, Ragged]]:
+    X, y = toy()
+    classifier = NetworkClassifier(
+        NET,
+        Training(**(PLAIN | changes)),
+        Window(mode="segments", length_s=0.16),
+        feature_hop_s=0.16,
+        hardware=Hardware(accelerator="cpu"),
+        decision=Decision(rule=rule),
+    )
+    return classifier.fit(X, y, groups=[str(n % 4) for n in range(len(y))]), X
+
+
+class TestPieces:
+    def test_hold_the_clip_in_order_without_its_tail(self):
+        clips = [np.arange(n, dtype=np.float32)[:, None] for n in (7, 3, 2)]
+        (cut,), counts = pieces(
+            [Ragged.from_items(clips)], Window(mode="segments", length_s=0.3), 0.1
+        )
+        assert counts.tolist() == [2, 1, 1]
+        assert [cut[k].ravel().tolist() for k in range(4)] == [
+            [0, 1, 2],
+            [3, 4, 5],
+            [0, 1, 2],
+            [0, 1],
+        ]
+
+    def test_a_rendering_of_another_length_keeps_the_rows(self):
+        clean = Ragged.from_items([np.arange(6, dtype=np.float32)[:, None]])
+        slow = Ragged.from_items([np.arange(8, dtype=np.float32)[:, None]])
+        quick = Ragged.from_items([np.arange(4, dtype=np.float32)[:, None]])
+        window = Window(mode="segments", length_s=2)
+        (a, b, c), counts = pieces([clean, slow, quick], window, 1.0)
+        assert counts.tolist() == [3]
+        assert len(a) == len(b) == len(c) == 3
+        assert [c[k].ravel().tolist() for k in range(3)] == [[0, 1], [2, 3], [2, 3]]
+
+
+class TestEstimator:
+    def test_class_weights_are_of_the_pieces(self, monkeypatch):
+        seen = {}
+        built = Fitting.__init__
+
+        def spy(self, *given, **named):
+            built(self, *given, **named)
+            seen["weights"] = self.class_weights.numpy()
+            seen["truth"] = self.targets.argmax(axis=1)
+
+        monkeypatch.setattr(Fitting, "__init__", spy)
+        _, X = fitted(epochs=1)
+        counts = X["picture"].lengths
+        assert len(seen["truth"]) == counts.sum()
+        theirs = compute_class_weight("balanced", classes=np.arange(3), y=seen["truth"])
+        np.testing.assert_allclose(seen["weights"], theirs, rtol=1e-5)
+
+    def test_pieces_vote_and_the_label_follows_the_rule(self):
+        classifier, X = fitted()
+        each, counts = classifier.predict_windows(X)
+        np.testing.assert_array_equal(counts, X["picture"].lengths)
+        np.testing.assert_allclose(
+            classifier.predict_proba(X), mean_of_windows(each, counts), atol=1e-7
+        )
+        shares = vote_shares(each, counts)
+        columns = classifier.decision.choose(
+            mean_of_windows(each, counts), shares, classifier.classes_.tolist()
+        )
+        np.testing.assert_array_equal(classifier.predict(X), classifier.classes_[columns])
+        assert (classifier.predict(X) == toy()[1]).mean() > 0.9
+
+    def test_speakers_are_kept_apart_for_validation(self):
+        classifier, X = fitted(validation_share=0.3, epochs=1)
+        speaker = np.repeat(np.arange(24) % 4, X["picture"].lengths)
+        (held_out,) = classifier.validation_rows_
+        assert len(held_out)
+        others = np.setdiff1d(np.arange(len(speaker)), held_out)
+        assert not set(speaker[held_out]) & set(speaker[others])
+
+    def test_a_rule_changes_labels_and_no_probability(self):
+        one, X = fitted("park2018", epochs=1)
+        other, _ = fitted("mean_probability", epochs=1)
+        np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+        most = other.predict_proba(X).argmax(axis=1)
+        np.testing.assert_array_equal(other.predict(X), other.classes_[most])
+
+
+class TestRecipe:
+    def test_the_rule_is_part_of_what_a_run_is(self):
+        recipe = load_recipe(PARK)
+        assert recipe.identity()["decision"] == {"rule": "park2018", "vote_share": 0.3}
+        assert "decision" not in load_recipe("cnn-emodb").identity()
+        other = load_recipe(PARK, overrides=["decision.rule=mean_probability"])
+        assert other.identity() != recipe.identity()
+        assert other.counts_votes
+
+    def test_a_vote_needs_a_network_and_park_needs_neutral(self):
+        plain = yaml.safe_load(load_recipe("mfcc-svm-emodb").to_yaml())
+        plain["decision"]["rule"] = "majority"
+        with pytest.raises(RecipeError, match="one network vote"):
+            parse_recipe(plain, "toy")
+        park = yaml.safe_load(load_recipe(PARK).to_yaml())
+        park["task"] = {"labels": ["anger", "fear"], "corpora": [{"name": "emodb"}]}
+        with pytest.raises(RecipeError, match="falls back on neutral"):
+            parse_recipe(park, "toy")
+
+
+@pytest.mark.slow
+def test_a_run_scores_every_rule_and_a_bundle_answers_by_its_own(tmp_path, make_speech):
+    """Recipe to run folder to bundle to predictor, in small, on speech-like sounds."""
+    from ullim.recipes.runner import run
+    from ullim.recipes.ship import train
+
+    root = tmp_path / "own"
+    root.mkdir()
+    letters = {"N": "neutral", "A": "anger", "S": "sadness"}
+    for person in range(1, 5):
+        for take in (1, 2):
+            for number, letter in enumerate(letters):
+                tone = make_speech(
+                    0.5 + 0.17 * take, f0_hz=90 + 70 * number, tilt=1 + number, seed=person
+                )
+                soundfile.write(root / f"{take}_{person}_{letter}.wav", tone, 16_000)
+    file = tmp_path / "toy.yaml"
+    recipe = yaml.safe_load(load_recipe(PARK).to_yaml())
+    recipe |= {
+        "name": "toy",
+        "task": {"labels": list(letters.values()), "corpora": [{"name": "recordings"}]},
+        "protocols": [{"name": "speaker-kfold", "n_folds": 2}],
+    }
+    recipe["model"] |= {"channels": [6, 8, 8], "hidden": 16, "dropout": 0.0}
+    recipe["training"] |= {"epochs": 3, "batch_size": 8}
+    file.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    loaded = load_recipe(file)
+    corpora = [f"recordings={root}"]
+
+    def quiet(stage: str, done: int, total: int) -> None: ...
+
+    metrics = run(
+        loaded, corpora=corpora, protocol="speaker-kfold", seeds=[0], out=tmp_path / "run",
+        command="ullim run toy", report=quiet,
+    )  # fmt: skip
+    figures = metrics["corpora"]["recordings"]
+    assert set(figures["decision"]["by_rule"]) == {"mean_probability", "majority", "park2018"}
+    assert (
+        figures["decision"]["by_rule"]["park2018"]["weighted_accuracy"]["value"]
+        == figures["weighted_accuracy"]["value"]
+    )
+    folder = train(
+        loaded, corpora=corpora, out=tmp_path / "bundle", runs=[tmp_path / "run"], figures=[],
+        seed=0, command="ullim train toy", report=quiet,
+    )  # fmt: skip
+    predictor = Predictor.from_folder(folder)
+    manifest = predictor.bundle.manifest
+    assert manifest.decision.rule == "park2018"
+    assert manifest.window.mode == "segments"
+    (feature,) = predictor.bundle.features.values()
+    for path in sorted(root.glob("1_*.wav")):
+        signal, _ = soundfile.read(path, dtype="float32")
+        answer = predictor.predict(path)
+        assert answer.status != "error"
+        assert sum(answer.scores.values()) == pytest.approx(1.0, abs=1e-5)
+        # Pieces are cut from the feature of the whole clip, as training cuts them.
+        pictures = feature.extract(signal)
+        starts, _, each = predictor._windows([signal])
+        assert len(starts) == len(each) == len(pictures)
+        label = answer.label
+        if label is not None and answer.status == "ok":
+            assert label in letters.values()
