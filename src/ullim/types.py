@@ -215,7 +215,7 @@ class Prediction:
             for ``no_speech``.
         confidence: Calibrated probability of ``label`` in [0, 1].
         scores: Probability of every label of the bundle; they sum to 1, or are empty without
-            speech.
+            speech. Where the bundle's rule is a vote, ``label`` need not have the highest.
         segments: The timeline, in order, without gaps.
         duration_s: Length of the recording in seconds.
         status: ``ok``, ``uncertain`` (confidence under the threshold), ``ambiguous`` (two labels
