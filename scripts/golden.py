@@ -32,8 +32,9 @@ def main() -> int:
         parts = [part.name for part in recipe.task.corpora]
         if "golden" not in recipe.tags or not all((corpora / part).is_dir() for part in parts):
             continue
-        for protocol in dict.fromkeys(entry.protocol for entry in recipe.measured):
-            entries = [entry for entry in recipe.measured if entry.protocol == protocol]
+        full = [entry for entry in recipe.measured if entry.profile == "full"]
+        for protocol in dict.fromkeys(entry.protocol for entry in full):
+            entries = [entry for entry in full if entry.protocol == protocol]
             for entry, value in zip(entries, again(recipe, entries, corpora), strict=True):
                 apart = abs(value - entry.value)
                 verdict = "ok" if apart <= entry.tolerance + 1e-9 else "OUTSIDE"

@@ -130,7 +130,7 @@ def run(
     from ullim.recipes.schema import load_recipe
 
     resolved = load_recipe(recipe, overrides=overrides or (), profile=profile)
-    folder = out or Path("runs") / f"{resolved.name}_{protocols[0]}"
+    folder = out or Path("runs") / runner.run_name(resolved, protocols[0], profile)
     with StageProgress() as progress:
         metrics = runner.run(
             resolved,

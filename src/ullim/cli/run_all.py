@@ -74,7 +74,7 @@ def run_all(
     with StageProgress() as progress:
         for done, (recipe, wanted, protocol) in enumerate(work):
             progress("runs", done, len(work))
-            folder = out / f"{recipe.name}_{protocol}"
+            folder = out / runner.run_name(recipe, protocol, profile)
             pairs = [f"{corpus}={given[corpus]}" for corpus in wanted]
             try:
                 metrics = runner.run(

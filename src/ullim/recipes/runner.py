@@ -142,7 +142,8 @@ def run(
         )
     }
     _replace(out / "metrics.json", _json(metrics))
-    _replace(out / "history.json", json.dumps(_history(out, work)) + "\n")
+    histories = _histories(out, work)
+    _replace(out / "history.json", json.dumps(_curves(histories)) + "\n")
     details = facts | {
         "text_independent": scheme.text_independent,
         "command": command,
@@ -153,9 +154,22 @@ def run(
         "git_commit": git_commit(),
         "audio_hash": audio_hash(prepared),
     }
+    sizes = [history["n_parameters"] for history in histories.values() if "n_parameters" in history]
+    if any(sizes):
+        details["n_parameters"] = max(filter(None, sizes))
     _replace(out / "run.json", _json(details))
     shutil.rmtree(out / "folds" / "checkpoints", ignore_errors=True)
     return metrics
+
+
+def run_name(recipe: Recipe, protocol: str, profile: str = "full") -> str:
+    """Return what the folder of a run is called where nobody names it.
+
+    >>> from ullim.recipes.schema import load_recipe
+    >>> run_name(load_recipe("cnn-emodb"), "random", "cpu")
+    'cnn-emodb.cpu_random'
+    """
+    return f"{recipe.name}{'' if profile == 'full' else f'.{profile}'}_{protocol}"
 
 
 def make_estimator(
@@ -231,7 +245,9 @@ def _run_fold(
         shares=shares,
         decision=recipe.decision,
     )
-    _replace(out / "folds" / f"{job.name}.history.json", _json(estimator.history_))
+    learned = {"n_parameters": getattr(estimator, "n_parameters_", None)}
+    curves = {"networks": estimator.history_}
+    _replace(out / "folds" / f"{job.name}.history.json", _json(learned | curves))
     _replace(_fold_file(out, job), frame.to_csv(index=False))
     shutil.rmtree(out / "folds" / "checkpoints" / job.name, ignore_errors=True)
     return (
@@ -282,13 +298,21 @@ def _claim_recordings(out: Path, digest: str) -> None:
     _replace(stated, _json(plan | {"audio_hash": digest}))
 
 
-def _history(out: Path, work: Sequence[_Job]) -> dict[str, list[dict[str, list[float]]]]:
+def _histories(out: Path, work: Sequence[_Job]) -> dict[str, dict[str, Any]]:
+    """Return what each fold noted of its training, by the fold's name."""
+    paths = {job.name: out / "folds" / f"{job.name}.history.json" for job in work}
+    return {
+        name: json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        for name, path in paths.items()
+    }
+
+
+def _curves(histories: dict[str, dict[str, Any]]) -> dict[str, list[dict[str, list[float]]]]:
     """Return the learning curves of every fold: its members, each a list per quantity."""
     curves = {}
-    for job in work:
-        path = out / "folds" / f"{job.name}.history.json"
-        members = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-        curves[job.name] = [
+    for name, history in histories.items():
+        members = history.get("networks", [])
+        curves[name] = [
             {key: [round(epoch[key], 4) for epoch in member] for key in member[0] if key != "epoch"}
             for member in members
             if member

@@ -181,6 +181,7 @@ class Measured(_Part):
 
     corpus: str
     protocol: str
+    profile: str = "full"
     metric: Literal["unweighted_average_recall"] = "unweighted_average_recall"
     value: float
     tolerance: float = Field(2.0, gt=0.0)

@@ -73,7 +73,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     A fit that is stopped by Ctrl-C raises KeyboardInterrupt; with ``checkpoints``, the next one
     goes on after the last epoch that was finished.
 
-    After ``fit``: ``classes_``, ``networks_`` (members, then refits), ``temperature_``,
+    After ``fit``: ``classes_``, ``networks_`` (members, then refits), ``n_parameters_`` (learned
+    values of one of them), ``temperature_``,
     ``history_`` (per network, per epoch), ``validation_rows_`` (per member; of pieces where the
     window cuts segments).
     """
@@ -171,6 +172,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 np.concatenate([truth for _, truth in validated]),
             )
         self.networks_ = networks
+        self.n_parameters_ = sum(p.numel() for p in networks[0].parameters())
         return self
 
     def _check_lengths(self, renderings: Sequence[Ragged]) -> None:

@@ -70,6 +70,8 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         self.classes_ = self.parts[0].estimator.classes_
         self.history_ = [run for part in self.parts for run in part.estimator.history_]
+        sizes = [getattr(part.estimator, "n_parameters_", 0) for part in self.parts]
+        self.n_parameters_ = sum(sizes) or None
         return self
 
     def predict_proba(self, X: Features) -> Matrix:
