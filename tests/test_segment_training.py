@@ -224,6 +224,4 @@ def test_a_run_scores_every_rule_and_a_bundle_answers_by_its_own(tmp_path, make_
         pictures = feature.extract(signal)
         starts, _, each = predictor._windows([signal])
         assert len(starts) == len(each) == len(pictures)
-        label = answer.label
-        if label is not None and answer.status == "ok":
-            assert label in letters.values()
+        assert starts.tolist() == [2560 * place for place in range(len(pictures))]
