@@ -59,7 +59,9 @@ class Fragment:
 
     Attributes:
         nodes: ``onnx.NodeProto`` each, of the operator sets ``OPSET`` and ``ML_OPSET``.
-        constants: By name; float64 becomes float32.
+        constants: By name; float64 becomes float32, unless ``double``.
+        double: Whether all is computed in float64, ``input`` and ``output`` too: for sums in which
+            large terms cancel.
     """
 
     input: ClassVar[str] = "input"
@@ -67,6 +69,7 @@ class Fragment:
 
     nodes: Sequence[Any]
     constants: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    double: bool = False
 
 
 class Classical(Model):

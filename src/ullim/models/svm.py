@@ -46,7 +46,7 @@ class Svm(Classical):
         return PairwiseSvm(**setting)
 
     def fragment(self, fitted: PairwiseSvm) -> Fragment:
-        """Return it as plain matrix operations.
+        """Return it as plain matrix operations, in float64.
 
         ONNX' own ``SVMClassifier`` counts the votes of the pairs, and a margin that rounding moves
         over zero would change the answer by a whole vote.
@@ -77,6 +77,8 @@ class Svm(Classical):
                 "coef": coef,
                 "intercept": intercept,
             },
+            # A thousand vectors of weight C cancel to a margin of about 1.
+            double=True,
         )
 
 

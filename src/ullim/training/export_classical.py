@@ -48,8 +48,10 @@ def classical_to_onnx(fragment: Fragment, frame: Frame) -> bytes:
         A graph from float32 (batch, frames, features) each to ``logits`` (batch, classes). At
         level ``clip`` there is one frame.
     """
-    parts = _Parts()
+    parts = _Parts(np.dtype(np.float64 if fragment.double else np.float32))
     rows = parts.add("Concat", list(frame.widths), axis=2)
+    if fragment.double:
+        rows = parts.add("Cast", [rows], to=onnx.TensorProto.DOUBLE)
     if frame.level == "clip":
         rows = parts.add("Squeeze", [rows, parts.constant(np.array([1], np.int64))])
     if frame.standard is not None:
@@ -72,7 +74,7 @@ def classical_to_onnx(fragment: Fragment, frame: Frame) -> bytes:
         pads = parts.constant(np.array([0, 0, 0, 1], np.int64))
         scores = parts.add("Pad", [scores, pads, parts.constant(np.array(NEVER))])
         scores = parts.add("Gather", [scores, parts.constant(place)], axis=1)
-    parts.add("Identity", [scores], "logits")
+    parts.add("Cast", [scores], "logits", to=onnx.TensorProto.FLOAT)
     return parts.model(frame)
 
 
@@ -84,7 +86,8 @@ def _own(name: str) -> str:
 class _Parts:
     """Nodes and constants, as they come."""
 
-    def __init__(self) -> None:
+    def __init__(self, floats: np.dtype[Any]) -> None:
+        self.floats = floats
         self.constants: dict[str, npt.NDArray[Any]] = {}
         self.nodes: list[onnx.NodeProto] = []
 
@@ -117,7 +120,7 @@ class _Parts:
         )
         constants = [
             numpy_helper.from_array(
-                value.astype(np.float32) if value.dtype == np.float64 else value, name
+                value.astype(self.floats) if value.dtype == np.float64 else value, name
             )
             for name, value in self.constants.items()
         ]
