@@ -18,7 +18,7 @@ from ullim.features._descriptors import (
     Descriptors,
     describe,
 )
-from ullim.features._frames import delta, levelled
+from ullim.features._frames import delta_repeating, levelled
 from ullim.features.pitch import Pitch
 from ullim.types import FloatArray
 
@@ -189,7 +189,7 @@ def _median(values: FloatArray) -> float:
 
 
 def _spectral_statistics(found: Descriptors) -> FloatArray:
-    moving = delta(found.spectral)
+    moving = delta_repeating(found.spectral)
     unvoiced = found.active & ~found.voiced
     some = {
         "active": found.active,

@@ -10,7 +10,14 @@ import numpy.typing as npt
 from pydantic import Field
 
 from ullim.features import Feature
-from ullim.features._frames import decibels, fft_length, hann, levelled, power_blocks, product
+from ullim.features._frames import (
+    decibels,
+    fft_length,
+    levelled,
+    periodic_window,
+    power_blocks,
+    product,
+)
 from ullim.features.pitch import PitchParameters, PitchTrack, track
 from ullim.features.stft import hz_to_mel, mel_to_hz
 from ullim.types import FloatArray
@@ -281,7 +288,7 @@ class ModulationSpectrum(Feature):
 
     def _extract(self, signal: FloatArray) -> FloatArray:
         signal, _ = levelled(signal)
-        window = hann(round(0.016 * self.sampling_rate))
+        window = periodic_window(round(0.016 * self.sampling_rate))
         hop = round(0.004 * self.sampling_rate)
         n_fft = fft_length(2 * len(window))
         filters = _mel_filters(self.sampling_rate, n_fft, self.n_bands)
