@@ -139,7 +139,8 @@ def power_blocks(
     padded = np.zeros((n - 1) * hop_length + length, dtype=np.float32)
     kept = min(len(signal), len(padded) - lead)
     padded[lead : lead + kept] = signal[:kept]
-    frames = np.lib.stride_tricks.sliding_window_view(padded, length)[::hop_length]
+    strides = (hop_length * padded.itemsize, padded.itemsize)
+    frames: FloatArray = np.ndarray((n, length), np.float32, padded, strides=strides)
     step = up_to_multiple(rows_per_block(n, n_fft), multiple)
     room = _take_room(step, n_fft)
     try:
