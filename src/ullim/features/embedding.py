@@ -34,6 +34,7 @@ class _Embedding(Feature):
     """
 
     version = "v1"
+    unit = "none: the network's own"
     level = "clip"
 
     sampling_rate: Literal[16_000] = 16_000

@@ -93,6 +93,7 @@ class Functionals(Feature):
     """
 
     version = "v1"
+    unit = "mixed: dB, semitones, shares, per second"
     level = "clip"
 
     name: Literal["functionals"] = "functionals"

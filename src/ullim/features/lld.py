@@ -48,6 +48,7 @@ class Lld32(Feature):
     """
 
     version = "v1"
+    unit = "mixed: amplitude, none, shares, Hz; and per frame"
 
     name: Literal["lld32"] = "lld32"
 

@@ -98,6 +98,7 @@ class Lpcc(_PredictionBase):
     """
 
     version = "v1"
+    unit = "none: natural logarithms of spectral magnitude, transformed"
 
     name: Literal["lpcc"] = "lpcc"
     n_lpcc: int = Field(12, ge=1, le=256)
@@ -137,6 +138,7 @@ class Formants(_PredictionBase):
     """
 
     version = "v1"
+    unit = "Hz"
 
     name: Literal["formants"] = "formants"
     order: int = Field(10, ge=1, le=64)

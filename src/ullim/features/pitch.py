@@ -116,6 +116,7 @@ class Pitch(PitchParameters):
     """
 
     version = "v1"
+    unit = "Hz; 0 to 1; dB"
 
     name: Literal["pitch"] = "pitch"
 

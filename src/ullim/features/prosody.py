@@ -61,6 +61,7 @@ class Pitch56(_ClipPitch):
     """
 
     version = "v1"
+    unit = "Hz, its logarithm, or per frame; see the text"
 
     name: Literal["pitch56"] = "pitch56"
 
@@ -122,6 +123,7 @@ class VoiceQuality(_ClipPitch):
     """
 
     version = "v1"
+    unit = "shares of 1; dB; per second"
 
     name: Literal["voice-quality"] = "voice-quality"
 
@@ -271,6 +273,7 @@ class ModulationSpectrum(Feature):
     """
 
     version = "v1"
+    unit = "dB of the whole"
     level = "clip"
 
     name: Literal["modulation-spectrum"] = "modulation-spectrum"
