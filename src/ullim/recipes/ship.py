@@ -22,7 +22,7 @@ from ullim.recipes.data import Table, corpus_folders, load_table, prepare
 from ullim.recipes.runner import Report, audio_hash, fit, git_commit, make_estimator, run
 from ullim.recipes.schema import Recipe, load_recipe
 from ullim.registry import component
-from ullim.training.export import OPSET
+from ullim.training.classifier import OPSET
 from ullim.types import NO_SPEECH
 
 _LIBRARIES = ("ullim", "numpy", "torch", "onnx", "onnxruntime", "soundfile", "soxr")

@@ -62,7 +62,7 @@ def make_classifier(
             accelerator=accelerator,
         )
     if isinstance(model, Classical):
-        return ClassicalClassifier(model, classes, seed)
+        return ClassicalClassifier(model, classes, seed, window, hops)
     if isinstance(model, Fusion):
         return FusionClassifier(
             [
