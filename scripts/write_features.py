@@ -3,8 +3,8 @@
 Usage: python scripts/write_features.py [--check]
 
 What a feature is, its unit, its parameters and its reference are read from the class and its
-docstring. ``--check`` writes nothing and fails where the page is not up to date. Times are those kept in
-benchmarks/feature_times.csv; a feature without one, or with one of another version, shows none.
+docstring; times are those kept in benchmarks/feature_times.csv, and a feature without one of its
+version shows none. ``--check`` writes nothing and fails where the page is not up to date.
 """
 
 from __future__ import annotations

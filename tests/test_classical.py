@@ -33,7 +33,7 @@ CLASSICAL = {
 EVERY_CLASSICAL = pytest.mark.parametrize("cls", CLASSICAL.values(), ids=CLASSICAL)
 LABELS = ("neutral", "anger", "fear")
 # What keeps a model's tests short: what is tested does not hang on these.
-SMALL: dict[str, dict[str, Any]] = {}
+SMALL: dict[str, dict[str, Any]] = {"mlp": {"hidden": (16,)}}
 
 
 def small(cls):
