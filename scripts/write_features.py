@@ -3,11 +3,13 @@
 Usage: python scripts/write_features.py [--check]
 
 What a feature is, its unit, its parameters and its reference are read from the class and its
-docstring. ``--check`` writes nothing and fails where the page is not up to date.
+docstring; times are those kept in benchmarks/feature_times.csv, and a feature without one of its
+version shows none. ``--check`` writes nothing and fails where the page is not up to date.
 """
 
 from __future__ import annotations
 
+import csv
 import inspect
 import re
 import sys
@@ -17,7 +19,9 @@ from typing import Any
 from ullim.features import Feature
 from ullim.registry import components
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "features.md"
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "features.md"
+TIMES = ROOT / "benchmarks" / "feature_times.csv"
 
 HEAD = """# Features
 
@@ -31,7 +35,8 @@ named in a recipe, in a bundle and on the command line by the name below:
 A feature at level *frame* gives one row every hop; one at level *clip* gives a single row. Name,
 version and parameters together are its identity: they key what is kept on disk
 (`ullim features cache show`) and stand in every bundle. The version changes when the same
-parameters would give other numbers.
+parameters would give other numbers. Times are of three seconds of speech with the defaults, on
+{where}: `python benchmarks/feature_times.py --write`.
 """
 
 
@@ -137,19 +142,29 @@ def section(name: str, cls: type[Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def times() -> tuple[str, dict[tuple[str, str], str]]:
+    """Return where the times were taken, and milliseconds by name and version."""
+    where, *lines = TIMES.read_text(encoding="utf-8").splitlines()
+    rows = csv.DictReader(lines)
+    return where.lstrip("# "), {(r["name"], r["version"]): r["milliseconds"] for r in rows}
+
+
 def page() -> str:
     """Return the whole page."""
+    where, taken_ms = times()
     features = {
         name: cls
         for name, cls in components("features").items()
         if cls.__module__.startswith("ullim.")
     }
-    table = ["| name | level | values | unit |", "|---|---|---|---|"]
+    table = ["| name | level | values | unit | ms per 3 s |", "|---|---|---|---|---|"]
     for name, cls in features.items():
         table.append(
-            f"| [`{name}`](#{name}) | {cls.level} | {shape(cls)} | {cls.unit or 'not stated'} |"
+            f"| [`{name}`](#{name}) | {cls.level} | {shape(cls)} | {cls.unit or 'not stated'} | "
+            f"{taken_ms.get((name, cls.version), '')} |"
         )
-    return "\n".join([HEAD, *table, "", *(section(name, cls) for name, cls in features.items())])
+    head = HEAD.replace("{where}", where)
+    return "\n".join([head, *table, "", *(section(name, cls) for name, cls in features.items())])
 
 
 def main() -> int:

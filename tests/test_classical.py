@@ -40,6 +40,7 @@ EVERY_CLASSICAL = pytest.mark.parametrize("cls", CLASSICAL.values(), ids=CLASSIC
 LABELS = ("neutral", "anger", "fear")
 # What keeps a model's tests short: what is tested does not hang on these.
 SMALL: dict[str, dict[str, Any]] = {
+    "mlp": {"hidden": (16,)},
     "random-forest": {"n_trees": 10},
     "svm": {"C": (10.0,), "gamma": (1.0,)},
     "xgboost": {"n_trees": 10, "max_depth": 3, "learning_rate": 0.3},

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ullim.features._frames import delta
+from ullim.features._frames import delta_repeating
 from ullim.features.functionals import Functionals, _statistics
 from ullim.types import FloatArray
 
@@ -165,4 +165,6 @@ class TestStatistics:
 
     def test_delta_of_a_ramp(self):
         ramp = np.arange(20, dtype=np.float32)[:, None] * np.array([1.0, -2.0], np.float32)
-        np.testing.assert_allclose(delta(ramp)[2:-2], np.tile([1.0, -2.0], (16, 1)), rtol=1e-6)
+        np.testing.assert_allclose(
+            delta_repeating(ramp)[2:-2], np.tile([1.0, -2.0], (16, 1)), rtol=1e-6
+        )

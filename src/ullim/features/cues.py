@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ullim.errors import FeatureError
-from ullim.features._frames import fft_length, hann, power_blocks
+from ullim.features._frames import fft_length, periodic_window, power_blocks
 from ullim.features.lpc import Formants
 from ullim.features.pitch import Pitch, PitchTrack, track
 from ullim.features.prosody import VoiceQuality
@@ -241,7 +241,7 @@ def _check(signal: FloatArray, voiced: npt.NDArray[np.bool_]) -> None:
 
 
 def _balance(signal: FloatArray, voiced: npt.NDArray[np.bool_], hop: int) -> float:
-    window = hann(round(0.025 * SAMPLING_RATE))
+    window = periodic_window(round(0.025 * SAMPLING_RATE))
     n_fft = fft_length(len(window))
     hz = np.arange(n_fft // 2 + 1) * SAMPLING_RATE / n_fft
     low, high = (hz >= 50) & (hz < 1000), (hz >= 1000) & (hz <= 5000)

@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from ullim.features.stft import StftFeature, decibels
+from ullim.features._frames import decibels
+from ullim.features.stft import StftFeature
 from ullim.types import FloatArray
 
 _TINY = np.finfo(np.float32).tiny

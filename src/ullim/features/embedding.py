@@ -34,6 +34,7 @@ class _Embedding(Feature):
     """
 
     version = "v1"
+    unit = "none: the network's own"
     level = "clip"
 
     sampling_rate: Literal[16_000] = 16_000
@@ -108,8 +109,19 @@ class Wav2Vec(_Embedding):
         """One receptive field of the encoder, 465 samples as published."""
         return 465
 
-    def _network(self) -> Wav2VecNetwork:
+    def _file(self) -> Path:
         file = self.path.expanduser()
+        if not file.is_file():
+            raise FeatureError(
+                f"there are no weights of wav2vec at {file}: download fairseq's wav2vec_large.pt, "
+                "which examples/wav2vec of github.com/facebookresearch/fairseq links to, and give "
+                "the file as `path`, to a recipe by --set features.0.path=FILE",
+                code="weights_missing",
+            )
+        return file
+
+    def _network(self) -> Wav2VecNetwork:
+        file = self._file()
         return _wav2vec(file, *_state_of(file))
 
     def _width(self) -> int:
@@ -117,7 +129,7 @@ class Wav2Vec(_Embedding):
         return (shape.aggregator if self.output == "context" else shape.encoder)[-1][0]
 
     def _weights_hash(self) -> str:
-        return _hash_of([self.path.expanduser()])
+        return _hash_of([self._file()])
 
     def _frames(self, signal: FloatArray) -> FloatArray:
         network = self._network()

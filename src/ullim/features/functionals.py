@@ -18,7 +18,7 @@ from ullim.features._descriptors import (
     Descriptors,
     describe,
 )
-from ullim.features._frames import delta, levelled
+from ullim.features._frames import delta_repeating, levelled
 from ullim.features.pitch import Pitch
 from ullim.types import FloatArray
 
@@ -93,6 +93,7 @@ class Functionals(Feature):
     """
 
     version = "v1"
+    unit = "mixed: dB, semitones, shares, per second"
     level = "clip"
 
     name: Literal["functionals"] = "functionals"
@@ -189,7 +190,7 @@ def _median(values: FloatArray) -> float:
 
 
 def _spectral_statistics(found: Descriptors) -> FloatArray:
-    moving = delta(found.spectral)
+    moving = delta_repeating(found.spectral)
     unvoiced = found.active & ~found.voiced
     some = {
         "active": found.active,

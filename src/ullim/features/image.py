@@ -12,10 +12,11 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from ullim.features._frames import decibels
 from ullim.features.colour import ColourMap, colours
 from ullim.features.descriptors import Chroma, SpectralContrast
 from ullim.features.spectral import LogMel, Mfcc
-from ullim.features.stft import StftFeature, decibels
+from ullim.features.stft import StftFeature
 from ullim.types import FloatArray
 
 # Mean and standard deviation of red, green and blue over ImageNet, which networks trained on it

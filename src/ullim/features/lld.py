@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ullim.features import Feature
-from ullim.features._frames import delta, product, rows_per_block
+from ullim.features._frames import delta_repeating, product, rows_per_block
 from ullim.types import FloatArray
 
 _FRAME_S = 0.025
@@ -48,6 +48,7 @@ class Lld32(Feature):
     """
 
     version = "v1"
+    unit = "mixed: amplitude, none, shares, Hz; and per frame"
 
     name: Literal["lld32"] = "lld32"
 
@@ -109,7 +110,7 @@ class Lld32(Feature):
 
         padded = np.concatenate([values[:1], values, values[-1:]])
         smooth = (padded[:-2] + padded[1:-1] + padded[2:]) * np.float32(1 / 3)
-        return np.concatenate([smooth, delta(smooth)], axis=1)
+        return np.concatenate([smooth, delta_repeating(smooth)], axis=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

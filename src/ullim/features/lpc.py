@@ -10,7 +10,14 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from ullim.features import Feature
-from ullim.features._frames import fft_length, hann, levelled, n_frames, power_blocks, product
+from ullim.features._frames import (
+    fft_length,
+    levelled,
+    n_frames,
+    periodic_window,
+    power_blocks,
+    product,
+)
 from ullim.types import FloatArray
 
 Rows = npt.NDArray[np.float64]
@@ -67,7 +74,7 @@ class _PredictionBase(Feature):
         matrix: FloatArray = (basis / n_fft).astype(np.float32)
         n = n_frames(len(signal), self.hop_length)
         correlation = np.empty((n, self.order + 1), dtype=np.float32)
-        window = hann(self.win_length)
+        window = periodic_window(self.win_length)
         for rows, power in power_blocks(signal, window, self.hop_length, n_fft):
             correlation[rows] = product(power, matrix)
         energy = correlation[:, 0]
@@ -91,6 +98,7 @@ class Lpcc(_PredictionBase):
     """
 
     version = "v1"
+    unit = "none: natural logarithms of spectral magnitude, transformed"
 
     name: Literal["lpcc"] = "lpcc"
     n_lpcc: int = Field(12, ge=1, le=256)
@@ -130,6 +138,7 @@ class Formants(_PredictionBase):
     """
 
     version = "v1"
+    unit = "Hz"
 
     name: Literal["formants"] = "formants"
     order: int = Field(10, ge=1, le=64)

@@ -46,6 +46,7 @@ class OpenSmile(Feature):
     """
 
     version = "v1"
+    unit = "mixed: as openSMILE's names say"
     level = "clip"
     library = "opensmile"
 

@@ -14,9 +14,9 @@ from ullim.features import Feature
 from ullim.features._frames import (
     decibels,
     fft_length,
-    hann,
     levelled,
     n_frames,
+    periodic_window,
     power_blocks,
     product,
 )
@@ -116,6 +116,7 @@ class Pitch(PitchParameters):
     """
 
     version = "v1"
+    unit = "Hz; 0 to 1; dB"
 
     name: Literal["pitch"] = "pitch"
 
@@ -178,7 +179,7 @@ class LagAnalysis:
 @lru_cache(maxsize=16)
 def lag_analysis(sampling_rate: int, f_min_hz: float, f_max_hz: float) -> LagAnalysis:
     """Return window, lags and basis for a rate and a range of F0."""
-    window = hann(round(_PERIODS / f_min_hz * sampling_rate))
+    window = periodic_window(round(_PERIODS / f_min_hz * sampling_rate))
     longest = int(np.ceil(_LAGS_PER_S / f_min_hz)) + 1
     shortest = int(_LAGS_PER_S / f_max_hz) - 1
     lags_s = np.arange(shortest, longest + 1) / _LAGS_PER_S

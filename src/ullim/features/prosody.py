@@ -10,7 +10,14 @@ import numpy.typing as npt
 from pydantic import Field
 
 from ullim.features import Feature
-from ullim.features._frames import decibels, fft_length, hann, levelled, power_blocks, product
+from ullim.features._frames import (
+    decibels,
+    fft_length,
+    levelled,
+    periodic_window,
+    power_blocks,
+    product,
+)
 from ullim.features.pitch import PitchParameters, PitchTrack, track
 from ullim.features.stft import hz_to_mel, mel_to_hz
 from ullim.types import FloatArray
@@ -54,6 +61,7 @@ class Pitch56(_ClipPitch):
     """
 
     version = "v1"
+    unit = "Hz, its logarithm, or per frame; see the text"
 
     name: Literal["pitch56"] = "pitch56"
 
@@ -115,6 +123,7 @@ class VoiceQuality(_ClipPitch):
     """
 
     version = "v1"
+    unit = "shares of 1; dB; per second"
 
     name: Literal["voice-quality"] = "voice-quality"
 
@@ -264,6 +273,7 @@ class ModulationSpectrum(Feature):
     """
 
     version = "v1"
+    unit = "dB of the whole"
     level = "clip"
 
     name: Literal["modulation-spectrum"] = "modulation-spectrum"
@@ -281,7 +291,7 @@ class ModulationSpectrum(Feature):
 
     def _extract(self, signal: FloatArray) -> FloatArray:
         signal, _ = levelled(signal)
-        window = hann(round(0.016 * self.sampling_rate))
+        window = periodic_window(round(0.016 * self.sampling_rate))
         hop = round(0.004 * self.sampling_rate)
         n_fft = fft_length(2 * len(window))
         filters = _mel_filters(self.sampling_rate, n_fft, self.n_bands)

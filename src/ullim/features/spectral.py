@@ -7,14 +7,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from ullim.features.stft import (
-    MelFeature,
-    StftFeature,
-    WindowName,
-    dct_basis,
-    decibels,
-    delta,
-)
+from ullim.features._frames import WindowName, decibels, delta
+from ullim.features.stft import MelFeature, StftFeature, dct_basis
 from ullim.types import FloatArray
 
 

@@ -1,29 +1,24 @@
-"""Framing, power spectra, mel filters, cosine transform and deltas, which spectral features share.
-
-Everything is float32 NumPy. A clip is transformed in blocks of frames that stay in the processor's
-cache, in buffers that are made once for each clip.
-"""
+"""What spectral features share: parameters of the transform, mel filters, cosine transform."""
 
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from ullim.features import Feature
+from ullim.features._frames import (
+    WindowName,
+    n_frames,
+    periodic_window,
+    power_blocks,
+    up_to_multiple,
+)
 from ullim.types import FloatArray
-
-WindowName = Literal["hann", "hamming"]
-
-# Samples transformed at once. Larger blocks leave the cache, smaller ones pay more calls.
-_SAMPLES_PER_BLOCK = 1 << 16
 
 # Frames in one matrix product: so few that OpenBLAS does not split it over threads, which gains
 # nothing at this size and stalls when other processes keep the cores busy.
@@ -77,48 +72,14 @@ class StftFeature(Feature):
     def power(self, signal: FloatArray, window: WindowName = "hann") -> FloatArray:
         """Return the power spectrogram, shape (frames, bins)."""
         power = np.empty((self.n_frames(signal.size), self.n_bins), dtype=np.float32)
-        for start, block in self._blocks(signal, window):
-            power[start : start + len(block)] = block[: len(power) - start]
+        shape = periodic_window(self.win_length, window)
+        for rows, block in power_blocks(signal, shape, self.hop_length, self.n_fft, centred=True):
+            power[rows] = block
         return power
 
     def n_frames(self, n_samples: int) -> int:
         """Frames of a signal of so many samples."""
-        return 1 + (n_samples - self.n_fft % 2) // self.hop_length
-
-    def _blocks(
-        self, signal: FloatArray, window: WindowName = "hann"
-    ) -> Iterator[tuple[int, FloatArray]]:
-        """Yield the first frame of a block and its power, shape (frames, bins).
-
-        The block is overwritten by the next one. It has a multiple of ``_FRAMES_PER_PRODUCT``
-        frames; those after the clip's last mean nothing.
-        """
-        shape = _window(window, self.win_length)
-        before = (self.n_fft - self.win_length) // 2
-        n_frames = self.n_frames(signal.size)
-        lead = self.n_fft // 2 - before
-        covered = (n_frames - 1) * self.hop_length + self.win_length
-        padded = np.zeros(max(covered, lead + signal.size), dtype=np.float32)
-        padded[lead : lead + signal.size] = signal
-        frames = np.ndarray(
-            (n_frames, self.win_length),
-            np.float32,
-            padded,
-            strides=(self.hop_length * padded.itemsize, padded.itemsize),
-        )
-        step = _whole_products(min(n_frames, max(1, _SAMPLES_PER_BLOCK // self.n_fft)))
-        windowed, spectrum, power = _buffers(step, self.n_fft)
-        windowed[:, :before] = windowed[:, before + self.win_length :] = 0.0
-        inner = windowed[:, before : before + self.win_length]
-        parts = spectrum.view(np.float32)
-        for start in range(0, n_frames, step):
-            n = min(step, n_frames - start)
-            np.multiply(frames[start : start + n], shape, out=inner[:n])
-            # NumPy's stubs know complex128 only.
-            np.fft.rfft(windowed[:n], axis=-1, out=spectrum[:n])  # type: ignore[arg-type]
-            np.square(parts[:n], out=parts[:n])
-            np.add(parts[:n, ::2], parts[:n, 1::2], out=power[:n])
-            yield start, power
+        return n_frames(n_samples - self.n_fft % 2, self.hop_length)
 
 
 class MelFeature(StftFeature):
@@ -149,57 +110,23 @@ class MelFeature(StftFeature):
         groups = _filter_groups(
             self.sampling_rate, self.n_fft, self.n_mels, self.f_min_hz, self.f_max_hz
         )
-        n_frames = self.n_frames(signal.size)
-        mel = np.empty((_whole_products(n_frames), self.n_mels), dtype=np.float32)
-        for start, block in self._blocks(signal):
-            n = min(len(block), len(mel) - start)
-            power = block[:n].reshape(-1, _FRAMES_PER_PRODUCT, self.n_bins)
-            into = mel[start : start + n].reshape(-1, _FRAMES_PER_PRODUCT, self.n_mels)
+        n = self.n_frames(signal.size)
+        mel = np.empty((up_to_multiple(n, _FRAMES_PER_PRODUCT), self.n_mels), dtype=np.float32)
+        shape = periodic_window(self.win_length)
+        for rows, block in power_blocks(
+            signal,
+            shape,
+            self.hop_length,
+            self.n_fft,
+            centred=True,
+            multiple=_FRAMES_PER_PRODUCT,
+        ):
+            power = block.reshape(-1, _FRAMES_PER_PRODUCT, self.n_bins)
+            into = mel[rows.start : rows.start + len(block)]
+            into = into.reshape(-1, _FRAMES_PER_PRODUCT, self.n_mels)
             for bands, bins, filters in groups:
                 np.matmul(power[..., bins], filters, out=into[..., bands])
-        return mel[:n_frames]
-
-
-def decibels(power: FloatArray, amin: float, top_db: float | None) -> FloatArray:
-    """Return power in decibels re 1, at most ``top_db`` under the loudest value."""
-    result: FloatArray = np.log10(np.maximum(power, np.float32(amin)))
-    result *= np.float32(10.0)
-    if top_db is not None:
-        np.maximum(result, result.max() - np.float32(top_db), out=result)
-    return result
-
-
-def delta(values: FloatArray, width: int, order: int) -> FloatArray:
-    """Return a derivative along time by local regression (Savitzky and Golay).
-
-    Args:
-        values: Shape (frames, features).
-        width: Frames in one regression, odd, more than ``order``.
-        order: 1 or 2: which derivative, and the degree of the polynomial.
-
-    Returns:
-        float32, shape (frames, features), per frame (squared). The ends take the value of the
-        outermost regression; a clip of fewer than ``width`` frames is continued with its first and
-        last frame instead.
-
-    >>> delta(np.arange(12, dtype=np.float32)[:, None], width=9, order=1)[5].round(4).tolist()
-    [1.0]
-    """
-    half = width // 2
-    short = len(values) < width
-    if short:
-        values = np.pad(values, ((half, half), (0, 0)), mode="edge")
-    windows = np.lib.stride_tricks.sliding_window_view(values, width, axis=0)
-    middle: FloatArray = windows @ _regression(width, order)
-    return middle if short else np.pad(middle, ((half, half), (0, 0)), mode="edge")
-
-
-@lru_cache(maxsize=16)
-def _regression(width: int, order: int) -> FloatArray:
-    """Return weights (width,): the derivative of the polynomial that fits a window of frames."""
-    x = np.arange(width, dtype=np.float64) - width // 2
-    fit = np.linalg.pinv(np.vander(x, order + 1, increasing=True))
-    return np.asarray(fit[order] * order, dtype=np.float32)
+        return mel[:n]
 
 
 @lru_cache(maxsize=8)
@@ -209,37 +136,6 @@ def dct_basis(n_in: int, n_out: int) -> FloatArray:
     basis = np.cos(angle) * np.sqrt(2.0 / n_in)
     basis[:, 0] /= np.sqrt(2.0)
     return np.asarray(basis, dtype=np.float32)
-
-
-def _buffers(step: int, n_fft: int) -> tuple[FloatArray, npt.NDArray[np.complex64], FloatArray]:
-    """Return this thread's room for frames, their spectrum and their power.
-
-    Fresh memory costs as much as half the transform: the system clears each page on first touch.
-    """
-    n_bins = n_fft // 2 + 1
-    room = getattr(_kept, "room", None)
-    if room is None or room[0].shape[1] != n_fft or len(room[0]) < step:
-        room = _kept.room = (
-            np.zeros((step, n_fft), dtype=np.float32),
-            np.zeros((step, n_bins), dtype=np.complex64),
-            np.zeros((step, n_bins), dtype=np.float32),
-        )
-    frames, spectrum, power = room
-    return frames[:step], spectrum[:step], power[:step]
-
-
-_kept = threading.local()
-
-
-def _whole_products(n_frames: int) -> int:
-    return -(-n_frames // _FRAMES_PER_PRODUCT) * _FRAMES_PER_PRODUCT
-
-
-@lru_cache(maxsize=32)
-def _window(name: WindowName, length: int) -> FloatArray:
-    phase = 2 * np.pi * np.arange(length) / length
-    floor = 0.5 if name == "hann" else 0.54
-    return (floor - (1 - floor) * np.cos(phase)).astype(np.float32)
 
 
 @lru_cache(maxsize=32)

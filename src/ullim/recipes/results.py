@@ -73,8 +73,14 @@ def summarise(
         labels,
         predictions[[PROBABILITY + name for name in labels]].to_numpy(dtype=float),
         np.array([labels.index(name) for name in predictions["label"]]),
-        {name: predictions[name].astype(object).fillna("").astype(str).tolist() for name in FACTS},
+        {name: _texts(predictions[name]) for name in FACTS},
         predictions[ballots].to_numpy(dtype=float) if ballots[0] in predictions else None,
         decision,
     )
     return summary.summarise(answers, offered, draws=draws)
+
+
+def _texts(column: pd.Series) -> list[str]:
+    """Return a column as text; a fact that no row states is read back as a column of NaN."""
+    known = column.notna()
+    return column.astype(object).where(known, "").astype(str).tolist()

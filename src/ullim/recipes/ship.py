@@ -266,7 +266,9 @@ def _figures(folder: Path) -> list[bundle.Figure]:
         # Where the words of a part give the label away, the rest is the figure to trust.
         revealing = component("corpora", name).revealing_groups
         parts += [
-            {"corpus": f"{name}, only {group}", "metric": "unweighted_average_recall"} | part
+            {"corpus": f"{name}, only {group}", "metric": "unweighted_average_recall"}
+            | {key: value for key, value in part.items() if key != "absent_labels"}
+            | {"labels": [x for x in figures["labels"] if x not in part["absent_labels"]]}
             for group, part in figures["unweighted_average_recall_by_group"].items()
             if revealing and group not in revealing
         ]
