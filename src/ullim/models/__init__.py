@@ -55,3 +55,25 @@ class Classical(Model):
             setting: One of ``candidates``.
             seed: Of whatever chance it uses.
         """
+
+
+class Generative(Model):
+    """Parameters of a density of each class, over clips' vectors or over their frames.
+
+    Attributes:
+        selection: Columns to choose before the fit; None keeps all.
+    """
+
+    selection: Any = None
+
+    @abstractmethod
+    def candidates(self) -> list[dict[str, Any]]:
+        """Return the settings to choose from, as of a :class:`Classical`."""
+
+    @abstractmethod
+    def build(self, setting: dict[str, Any], seed: int) -> Any:
+        """Return an unfitted density: ``fit(items, codes, n_classes)`` and ``scores(items)``.
+
+        Items are a :class:`ullim.types.Ragged`; scores are log-likelihoods (items, classes) that
+        do not grow with an item's length.
+        """

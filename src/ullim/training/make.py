@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ullim.errors import TrainingError
-from ullim.models import Classical, Model, Network
+from ullim.models import Classical, Generative, Model, Network
 from ullim.models.fusion import Fusion
+from ullim.models.likelihood import Density, LikelihoodFusion
 from ullim.training.classical import ClassicalClassifier
 from ullim.training.classifier import Classifier
 from ullim.training.estimator import NetworkClassifier
 from ullim.training.fusion import FusionClassifier, Part
+from ullim.training.generative import GenerativeClassifier
 from ullim.training.options import Training
 from ullim.window import Window
 
@@ -63,6 +65,10 @@ def make_classifier(
         )
     if isinstance(model, Classical):
         return ClassicalClassifier(model, classes, seed)
+    if isinstance(model, Generative):
+        return GenerativeClassifier([Density(model=model)], hops, window, classes, seed)
+    if isinstance(model, LikelihoodFusion):
+        return GenerativeClassifier(model.members, hops, window, classes, seed)
     if isinstance(model, Fusion):
         return FusionClassifier(
             [
@@ -84,4 +90,4 @@ def make_classifier(
                 for place, member in enumerate(model.members)
             ]
         )
-    raise TrainingError(f"{model.name} is neither a network, a classical model nor a fusion")
+    raise TrainingError(f"{model.name} is neither a network, a classical model, a density nor a fusion")
