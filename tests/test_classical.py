@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar, Literal
+
 import numpy as np
 import pytest
 
 pytest.importorskip("sklearn", reason="needs the training extra")
 
 import onnxruntime
+from onnx import helper
 from pydantic import ValidationError
 from sklearn.linear_model import LogisticRegression as Theirs
 
 from ullim import registry
 from ullim.errors import NotFittedError, TrainingError
-from ullim.models import Classical
+from ullim.models import Classical, Fragment
 from ullim.models.dilated_cnn import DilatedCnn
 from ullim.models.fusion import Fusion, Member
 from ullim.models.linear import LinearSvm, LogisticRegression, MaskedLogisticRegression
@@ -29,6 +32,17 @@ CLASSICAL = {
 }
 EVERY_CLASSICAL = pytest.mark.parametrize("cls", CLASSICAL.values(), ids=CLASSICAL)
 LABELS = ("neutral", "anger", "fear")
+# What keeps a model's tests short: what is tested does not hang on these.
+SMALL: dict[str, dict[str, Any]] = {}
+
+
+def small(cls):
+    return cls(**SMALL.get(registry.component_name(cls), {}))
+
+
+def heard(cls, seed=0):
+    """Return clips a model takes: of a few windows, or of a dozen frames."""
+    return clips(seed=seed, windows=(8, 16) if cls.level == "frame" else (1, 3))
 
 
 def clips(n=60, n_features=6, seed=0, windows=(1, 3)):
@@ -88,44 +102,52 @@ class TestMaskedLogisticRegression:
 class TestEveryClassical:
     @EVERY_CLASSICAL
     def test_learns_what_can_be_told_apart(self, cls):
-        X, y, speakers = clips()
-        test, truth, _ = clips(seed=1)
-        estimator = ClassicalClassifier(cls(), classes=LABELS).fit({"x": X}, y, groups=speakers)
+        X, y, speakers = heard(cls)
+        test, truth, _ = heard(cls, seed=1)
+        model = small(cls)
+        estimator = ClassicalClassifier(model, classes=LABELS).fit({"x": X}, y, groups=speakers)
         probabilities = estimator.predict_proba({"x": test})
         assert probabilities.shape == (60, 3)
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
         assert (estimator.predict({"x": test}) == np.array(truth)).mean() > 0.8
-        assert estimator.setting_ in cls().candidates()
-        assert len(estimator.choice_) == len(cls().candidates())
-        assert cls().name in estimator.summary()
+        assert estimator.setting_ in model.candidates()
+        assert len(estimator.choice_) == len(model.candidates())
+        assert model.name in estimator.summary()
 
     @EVERY_CLASSICAL
-    def test_graph_says_the_same(self, cls):
-        X, y, speakers = clips()
-        estimator = ClassicalClassifier(cls(), classes=LABELS).fit({"x": X}, y, groups=speakers)
+    @pytest.mark.parametrize("absent", ["none", "fear"])
+    def test_graph_says_the_same(self, cls, absent):
+        X, y, speakers = heard(cls)
+        rows = [i for i, label in enumerate(y) if label != absent]
+        estimator = ClassicalClassifier(small(cls), classes=LABELS).fit(
+            {"x": X.take(rows)}, [y[i] for i in rows], groups=[speakers[i] for i in rows]
+        )
         (graph,) = estimator.graphs({"x": X})
         session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
-        (logits,) = session.run(["logits"], {"x": X.values[:, None]})
-        each = softmax(logits / graph.temperature)
+        assert session.get_outputs()[0].shape == ["batch", 3]
         expected = estimator.predict_proba({"x": X})
-        first = np.cumsum([0, *X.lengths[:-1]])
-        answered = np.add.reduceat(each, first, axis=0) / X.lengths[:, None]
-        np.testing.assert_allclose(answered, expected, atol=1e-4)
+        for row in range(len(X)):
+            fed = X[row][None] if cls.level == "frame" else X[row][:, None]
+            (logits,) = session.run(["logits"], {"x": fed})
+            answered = softmax(logits / graph.temperature).mean(axis=0)
+            np.testing.assert_allclose(answered, expected[row], atol=1e-4)
 
     @EVERY_CLASSICAL
     def test_equal_seeds_give_equal_answers(self, cls):
-        X, y, speakers = clips()
+        X, y, speakers = heard(cls)
         one, two = (
-            ClassicalClassifier(cls(), classes=LABELS, seed=5).fit({"x": X}, y, groups=speakers)
+            ClassicalClassifier(small(cls), classes=LABELS, seed=5).fit(
+                {"x": X}, y, groups=speakers
+            )
             for _ in range(2)
         )
         np.testing.assert_array_equal(one.predict_proba({"x": X}), two.predict_proba({"x": X}))
 
     @EVERY_CLASSICAL
     def test_a_class_without_rows_is_never_answered(self, cls):
-        X, y, speakers = clips()
+        X, y, speakers = heard(cls)
         rows = [i for i, label in enumerate(y) if label != "fear"]
-        estimator = ClassicalClassifier(cls(), classes=LABELS).fit(
+        estimator = ClassicalClassifier(small(cls), classes=LABELS).fit(
             {"x": X.take(rows)}, [y[i] for i in rows], groups=[speakers[i] for i in rows]
         )
         assert "fear" not in estimator.predict({"x": X})
@@ -220,6 +242,159 @@ class TestClassicalClassifier:
     def test_answers_only_once_fitted(self):
         with pytest.raises(NotFittedError):
             ClassicalClassifier(LinearSvm()).predict_proba({"x": clips()[0]})
+
+
+class _Hard(Classical):
+    """scikit-learn's own classifier, which knows hard labels and says probabilities."""
+
+    targets: ClassVar[Literal["shares", "labels"]] = "labels"
+    gives: ClassVar[Literal["logits", "probabilities"]] = "probabilities"
+    standardised: ClassVar[bool] = False
+
+    name: Literal["hard"] = "hard"
+    calibrate: bool = True
+
+    @property
+    def calibrated(self) -> bool:
+        return self.calibrate
+
+    def build(self, setting, seed):
+        return Theirs(C=1e-2)
+
+    def fragment(self, fitted):
+        coef, intercept = fitted.coef_.T, fitted.intercept_
+        if len(fitted.classes_) == 2:
+            coef, intercept = np.hstack([-coef / 2, coef / 2]), np.tile(intercept / 2, 2) * [-1, 1]
+        return Fragment(
+            [
+                helper.make_node("Gemm", [Fragment.input, "coef", "intercept"], ["logit"]),
+                helper.make_node("Softmax", ["logit"], [Fragment.output], axis=1),
+            ],
+            {"coef": coef, "intercept": intercept},
+        )
+
+
+class _HardLogits(_Hard):
+    """The same by its logits, one column where there are two classes."""
+
+    gives: ClassVar[Literal["logits", "probabilities"]] = "logits"
+
+    def fragment(self, fitted):
+        given = super().fragment(fitted)
+        node = helper.make_node("Gemm", [Fragment.input, "coef", "intercept"], [Fragment.output])
+        return Fragment([node], given.constants)
+
+
+class _MeanOfFrames:
+    """Logistic regression on the mean over a row's frames."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.inner = MaskedLogisticRegression().fit(self.means(X), y, sample_weight)
+        self.coef_, self.intercept_ = self.inner.coef_, self.inner.intercept_
+        return self
+
+    def means(self, X):
+        return np.stack([X[row].mean(axis=0) for row in range(len(X))])
+
+    def decision_function(self, X):
+        return self.inner.decision_function(self.means(X))
+
+
+class _OverFrames(Classical):
+    level: ClassVar[Literal["clip", "frame"]] = "frame"
+
+    name: Literal["over-frames"] = "over-frames"
+
+    def build(self, setting, seed):
+        return _MeanOfFrames()
+
+    def fragment(self, fitted):
+        linear = super().fragment(fitted)
+        first, second = linear.nodes
+        first.input[0] = "mean"
+        mean = helper.make_node("ReduceMean", [Fragment.input, "axes"], ["mean"], keepdims=0)
+        return Fragment([mean, first, second], {**linear.constants, "axes": np.array([1])})
+
+
+class TestAnyScikitLearnClassifier:
+    @pytest.mark.parametrize("cls", [_Hard, _HardLogits])
+    @pytest.mark.parametrize("absent", ["none", "fear"])
+    def test_needs_no_more_than_a_fragment(self, cls, absent):
+        X, y, speakers = clips()
+        rows = [i for i, label in enumerate(y) if label != absent]
+        X, y, speakers = X.take(rows), [y[i] for i in rows], [speakers[i] for i in rows]
+        estimator = ClassicalClassifier(cls(calibrate=False), LABELS).fit({"x": X}, y, speakers)
+        assert (estimator.choice_, estimator.temperature_, estimator.mean_) == ([], 1.0, None)
+        first = np.cumsum([0, *X.lengths[:-1]])
+        columns = [LABELS.index(label) for label in LABELS if label != absent]
+        theirs = estimator.fitted_.predict_proba(X.values.astype(np.float64))
+        mean = np.add.reduceat(theirs, first, axis=0) / X.lengths[:, None]
+        found = estimator.predict_proba({"x": X})
+        np.testing.assert_allclose(found[:, columns], mean, atol=1e-5)
+        np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-9)
+        (graph,) = estimator.graphs({"x": X})
+        session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
+        (logits,) = session.run(["logits"], {"x": X.values[:, None]})
+        np.testing.assert_allclose(softmax(logits)[:, columns], theirs, atol=1e-5)
+
+    def test_one_speaker_will_do_where_nothing_is_chosen(self):
+        X, y, _ = clips()
+        with pytest.raises(TrainingError, match="second speaker"):
+            ClassicalClassifier(_Hard(), LABELS).fit({"x": X}, y, ["a"] * 60)
+        ClassicalClassifier(_Hard(calibrate=False), LABELS).fit({"x": X}, y, ["a"] * 60)
+
+    def test_is_calibrated_on_inner_speakers(self):
+        X, y, speakers = clips()
+        estimator = ClassicalClassifier(_Hard(), LABELS).fit({"x": X}, y, speakers)
+        assert estimator.temperature_ != 1.0
+        assert len(estimator.choice_) == 1
+
+
+class TestOverFrames:
+    WINDOW = Window(mode="crop", length_s=0.5, hop_s=0.3)
+
+    @pytest.mark.parametrize("window", [None, WINDOW])
+    def test_graph_says_the_same_of_every_window(self, window):
+        X, y, speakers = clips(windows=(3, 16))
+        features = {
+            "left": Ragged(X.values[:, :2].copy(), X.offsets),
+            "right": Ragged(X.values[:, 2:].copy(), X.offsets),
+        }
+        estimator = ClassicalClassifier(
+            _OverFrames(), LABELS, window=window, hops=dict.fromkeys(features, 0.1)
+        ).fit(features, y, speakers, views=[features])
+        (graph,) = estimator.graphs(features)
+        session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
+        expected = estimator.predict_proba(features)
+        several = 0
+        for row in range(len(X)):
+            starts = [0] if window is None else window.starts(len(X[row]), 0.1)
+            length = len(X[row]) if window is None else window.length(len(X[row]), 0.1)
+            several += len(starts) > 1
+            each = []
+            for start in starts:
+                fed = {
+                    name: items[row][None, start : start + length]
+                    for name, items in features.items()
+                }
+                each.append(softmax(session.run(["logits"], fed)[0][0] / graph.temperature))
+            np.testing.assert_allclose(np.mean(each, axis=0), expected[row], atol=1e-4)
+        assert bool(several) == (window is not None)
+
+    def test_learns_and_standardises_by_frames(self):
+        X, y, speakers = clips(windows=(8, 16))
+        estimator = ClassicalClassifier(_OverFrames(), LABELS).fit({"x": X}, y, speakers)
+        np.testing.assert_allclose(estimator.mean_, X.values.mean(axis=0), atol=1e-6)
+        assert (estimator.predict({"x": X}) == np.array(y)).mean() > 0.9
+
+    def test_refuses_what_cannot_be_cut(self):
+        X, y, speakers = clips(windows=(8, 16))
+        estimator = ClassicalClassifier(_OverFrames(), LABELS, window=self.WINDOW)
+        with pytest.raises(TrainingError, match="give hops="):
+            estimator.fit({"x": X}, y, speakers)
+        other = X.take(range(59, -1, -1))
+        with pytest.raises(TrainingError, match="same frames"):
+            estimator.fit({"x": X, "other": other}, y, speakers)
 
 
 class TestFusion:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
@@ -22,6 +26,11 @@ class Model(BaseModel, ABC):
 
     name: str
 
+    @property
+    def transductive(self) -> bool:
+        """Whether it answers a clip by the help of other clips of its speaker, tested ones too."""
+        return False
+
 
 class Network(Model):
     """Parameters of a network over one frame-wise feature.
@@ -36,25 +45,100 @@ class Network(Model):
         """Return the network with fresh weights drawn from torch's global generator."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """The part of an ONNX graph that is one classifier's own.
+
+    It goes from ``input``, the rows as the classifier was fitted on them, float32 (rows, features)
+    or at level ``frame`` (rows, frames, features), to ``output``, float32 (rows, classes it was
+    fitted on). Everything around it is written once, by ``ullim.training.export_classical``.
+
+    Attributes:
+        nodes: ``onnx.NodeProto`` each, of the operator sets ``OPSET`` and ``ML_OPSET`` there. Names
+            that begin with ``ullim.`` are taken.
+        constants: By name; floats become float32.
+    """
+
+    input: ClassVar[str] = "input"
+    output: ClassVar[str] = "output"
+
+    nodes: Sequence[Any]
+    constants: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+
 class Classical(Model):
-    """Parameters of a scikit-learn classifier over one vector per clip.
+    """Parameters of a scikit-learn classifier over one vector per clip, or over its frames.
 
     Where ``candidates`` returns several, the one with the best UA on inner folds of training
     speakers is taken; the test speakers have no say.
+
+    A row is one window of a clip, or of an augmented view of it. What ``build`` returns is any
+    scikit-learn classifier over rows; the class attributes say how it is fed and what it answers.
+
+    Attributes:
+        level: ``clip``: ``X`` is a matrix, float64 (rows, features). ``frame``: ``X`` is a
+            :class:`ullim.types.Ragged` whose items are rows, float64 (frames, features) each.
+        standardised: Whether ``X`` is standardised by the training rows (or their frames) and
+            clipped at five deviations; otherwise it is the feature as it was computed.
+        targets: ``shares``: ``y`` is (rows, classes), with NaN where a row's corpus never offers
+            the class, and all classes are answered for. ``labels``: ``y`` is the column of the
+            largest share, int64 (rows,); the classifier's own ``classes_`` says which it answers
+            for, and one without a row is never the answer.
+        gives: ``logits``: it has ``decision_function``, whose softmax is a probability after
+            division by a temperature. ``probabilities``: it has ``predict_proba``, whose logarithm
+            is taken, of 1e-6 where it is less.
+        normalisation: What makes the vectors of each speaker with 20 of them or more alike:
+            ``z-score`` gives them the mean and deviation of the training rows, ``histogram`` their
+            distribution. A tested speaker's unlabelled clips are all used for it, so such figures
+            are transductive; a bundle answers one clip, and leaves it out.
     """
 
-    @abstractmethod
+    normalisation: Literal["none", "z-score", "histogram"] = "none"
+
+    level: ClassVar[Literal["clip", "frame"]] = "clip"
+    standardised: ClassVar[bool] = True
+    targets: ClassVar[Literal["shares", "labels"]] = "shares"
+    gives: ClassVar[Literal["logits", "probabilities"]] = "logits"
+
+    @property
+    def transductive(self) -> bool:
+        """Whether vectors are normalised by speaker."""
+        return self.normalisation != "none"
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether a temperature is fitted on inner folds; without it, it is 1."""
+        return True
+
     def candidates(self) -> list[dict[str, Any]]:
         """Return the settings to choose from; one for no choice."""
+        return [{}]
 
     @abstractmethod
     def build(self, setting: dict[str, Any], seed: int) -> Any:
-        """Return an unfitted classifier with ``fit(X, y)`` and ``decision_function(X)``.
+        """Return an unfitted classifier with ``fit(X, y, sample_weight)``.
 
         Args:
             setting: One of ``candidates``.
             seed: Of whatever chance it uses.
         """
+
+    def fragment(self, fitted: Any) -> Fragment:
+        """Return what ``build`` returned, once fitted, as a piece of an ONNX graph.
+
+        Args:
+            fitted: As it stands, that of a linear classifier: ``coef_`` (features, classes) and
+                ``intercept_`` (classes,).
+        """
+        from onnx import helper
+
+        return Fragment(
+            [
+                helper.make_node("MatMul", [Fragment.input, "coef"], ["weighed"]),
+                helper.make_node("Add", ["weighed", "intercept"], [Fragment.output]),
+            ],
+            {"coef": np.asarray(fitted.coef_), "intercept": np.asarray(fitted.intercept_)},
+        )
 
 
 class Generative(Model):

@@ -124,7 +124,7 @@ class MarkovDensity:
         self.log_stay_[:, -1] = 0.0
 
     def _emissions(self, items: Ragged) -> Matrix:
-        """Return the log-density of every frame in every state, shape (frames, classes * states)."""
+        """Return the log-density of every frame in every state, (frames, classes * states)."""
         return spread(
             self.emission_.log_likelihood(items.values),
             self.emission_.classes_,

@@ -40,11 +40,10 @@ class Density(BaseModel):
 
 
 class LikelihoodFusion(Model):
-    """Log-likelihoods of several densities, made alike class by class and added.
+    """Log-likelihoods of several densities, brought to one deviation and added.
 
-    They are brought to zero mean and unit deviation over clips of inner folds, and their weights
-    are those with the best UA there. That is a fusion before any probability is formed; the mean
-    of probabilities is ``fusion``.
+    Deviations and weights are decided on clips of inner folds, the weights by the UA there. That is
+    a fusion before any probability is formed; the mean of probabilities is ``fusion``.
 
     Attributes:
         members: The densities.

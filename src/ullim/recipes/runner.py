@@ -27,7 +27,7 @@ from ullim.features.cache import FeatureStore
 from ullim.recipes.data import Prepared, Table, corpus_folders, load_table, prepare
 from ullim.recipes.results import predictions_frame, summarise
 from ullim.recipes.schema import Recipe, load_recipe
-from ullim.training.classifier import Classifier
+from ullim.training.classifier import Classifier, answer
 from ullim.training.make import make_classifier
 
 _LIBRARIES = ("ullim", "numpy", "torch", "lightning", "scikit-learn", "soundfile", "soxr")
@@ -57,6 +57,7 @@ def run(
     profile: str = "full",
     jobs: int = 1,
     store: FeatureStore | None = None,
+    alone: bool = False,
     report: Report,
 ) -> dict[str, Any]:
     """Run a recipe under a protocol and leave the run folder behind.
@@ -74,6 +75,8 @@ def run(
         profile: Name of the profile the recipe was resolved with.
         jobs: Folds fitted at the same time, each on one core.
         store: Where features are kept for the next run; None keeps none.
+        alone: Whether a clip is answered without the others of its speaker, as a bundle has to,
+            by a model that would use them.
         report: Told of progress.
 
     Returns:
@@ -99,6 +102,8 @@ def run(
     }
     if table.notes:
         facts["notes"] = list(table.notes)
+    if recipe.model.transductive:
+        facts["transductive"] = not alone
     work = [
         _Job(seed, fold.testing(table.tested))
         for seed in seeds
@@ -121,7 +126,9 @@ def run(
     done = len(work) - len(todo)
     watched = jobs == 1 and len(todo) == 1 and sys.stderr.isatty()
     for line in parallel(
-        delayed(_run_fold)(recipe, table, prepared, job, out, one_core=jobs > 1, progress=watched)
+        delayed(_run_fold)(
+            recipe, table, prepared, job, out, alone=alone, one_core=jobs > 1, progress=watched
+        )
         for job in todo
     ):
         done += 1
@@ -158,7 +165,12 @@ def run(
 
 
 def make_estimator(
-    recipe: Recipe, *, seed: int, checkpoints: Path | None = None, progress: bool = False
+    recipe: Recipe,
+    *,
+    seed: int,
+    checkpoints: Path | None = None,
+    progress: bool = False,
+    alone: bool = False,
 ) -> Classifier:
     """Return the unfitted estimator a recipe describes."""
     return make_classifier(
@@ -171,6 +183,7 @@ def make_estimator(
         checkpoints=checkpoints,
         progress=progress,
         accelerator="auto" if torch.cuda.is_available() else "cpu",
+        alone=alone,
     )
 
 
@@ -192,6 +205,7 @@ def _run_fold(
     job: _Job,
     out: Path,
     *,
+    alone: bool,
     one_core: bool,
     progress: bool,
 ) -> str:
@@ -204,6 +218,7 @@ def _run_fold(
             seed=job.seed,
             checkpoints=out / "folds" / "checkpoints" / job.name,
             progress=progress,
+            alone=alone,
         ),
         table,
         prepared,
@@ -213,7 +228,11 @@ def _run_fold(
     frame = predictions_frame(
         table,
         job.fold.test.tolist(),
-        estimator.predict_proba(clips),
+        answer(
+            estimator,
+            clips,
+            speaker_keys([table.utterances[row] for row in job.fold.test]).tolist(),
+        ),
         seed=job.seed,
         fold=job.fold.name,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -21,34 +22,62 @@ from ullim.training.classifier import (
     softmax,
     target_matrix,
 )
-from ullim.training.export import linear_to_onnx
+from ullim.training.export_classical import NEVER, PROBABILITY_FLOOR, Frame, classical_to_onnx
+from ullim.training.rows import Rows
+from ullim.training.speakers import HistogramEqualizer, SpeakerStandardizer
+from ullim.window import Window
 
 _INNER_FOLDS = 5
 _CLIP = 5.0
+_NORMALISERS = {"z-score": SpeakerStandardizer, "histogram": HistogramEqualizer}
 
 
 class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Fits a classical model on one vector per window of a clip.
+    """Fits a classical model on one vector per window of a clip, or on the window's frames.
 
-    Vectors are standardised by the training rows and clipped at five standard deviations, so that
-    one strange value in a user's recording cannot decide alone. Each window of a clip, and each
-    augmented view of it, is a row with its share of the clip's weight.
+    Where the model wants it, vectors are standardised by the training rows and clipped at five
+    standard deviations, so that one strange value in a user's recording cannot decide alone. Each
+    window of a clip, and each augmented view of it, is a row with its share of the clip's weight.
 
     Attributes:
         model: Parameters.
         classes: Label of each target column; needed only where ``y`` is a matrix.
         seed: Decides the inner folds and whatever chance the model uses.
+        window: How clips are cut for a model over frames; vectors come cut already.
+        hops: Seconds from one frame to the next of each feature, by name; needed only for a model
+            over frames whose window cuts.
+        alone: Whether each clip is answered without the others of its speaker, as a bundle has to,
+            where the model would normalise by speaker.
 
     After ``fit``: ``classes_``, ``setting_`` (the one chosen), ``choice_`` (UA of each on inner
-    folds), ``temperature_``, ``mean_``, ``scale_``.
+    folds; empty where there was nothing to choose or calibrate), ``temperature_``, ``mean_`` and
+    ``scale_`` (None where rows are taken as they are), ``normaliser_`` (None for none),
+    ``fitted_``.
+
+    >>> from ullim.models.linear import LogisticRegression
+    >>> from ullim.types import Ragged
+    >>> vectors = Ragged.from_items([np.full((1, 2), i % 2, np.float32) for i in range(12)])
+    >>> labels, speakers = ["neutral", "anger"] * 6, [f"s{i // 4}" for i in range(12)]
+    >>> classifier = ClassicalClassifier(LogisticRegression())
+    >>> classifier.fit({"mine": vectors}, labels, groups=speakers).predict({"mine": vectors})[:2]
+    array(['neutral', 'anger'], dtype='<U7')
     """
 
     def __init__(
-        self, model: Classical, classes: Sequence[str] | None = None, seed: int = 0
+        self,
+        model: Classical,
+        classes: Sequence[str] | None = None,
+        seed: int = 0,
+        window: Window | None = None,
+        hops: Mapping[str, float] | None = None,
+        alone: bool = False,
     ) -> None:
         self.model = model
         self.classes = classes
         self.seed = seed
+        self.window = window
+        self.hops = hops
+        self.alone = alone
 
     def fit(
         self,
@@ -62,7 +91,7 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         The choice is made on clean clips alone, which decide alike and take a fraction of the time.
 
         Args:
-            X: Features at level ``clip`` by name, one item per row.
+            X: Features at the model's level by name, one item per clip.
             y: A label per row, or a (rows, classes) matrix of shares in which NaN marks a class
                 the row's corpus never offers.
             groups: Speaker of each row; inner folds part speakers.
@@ -71,10 +100,10 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             TrainingError: Rows, labels and groups do not fit together.
         """
-        clean = _Rows.stack(X)
+        clean = self._rows(X)
         self.features_ = tuple(X)
         self.classes_, targets = target_matrix(y, clean.n_items, self.classes)
-        augmented = [_Rows.stack(view) for view in views]
+        augmented = [self._rows(view) for view in views]
         if any(view.n_items != clean.n_items for view in augmented):
             raise TrainingError("every view must hold the same rows as X")
         speakers = np.arange(clean.n_items) if groups is None else np.array(list(groups))
@@ -82,8 +111,30 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise TrainingError(
                 f"{clean.n_items} rows were given with {len(speakers)} speakers; give one per row"
             )
+        self.setting_, self.choice_, self.temperature_ = self._chosen(
+            clean, augmented, targets, speakers
+        )
         everyone = np.arange(clean.n_items)
+        self.normaliser_ = self._normaliser_of(clean, speakers)
+        clean, *augmented = [
+            _alike(self.normaliser_, view, speakers) for view in (clean, *augmented)
+        ]
+        self._standard = self._standard_of(clean, everyone)
+        self.mean_, self.scale_ = self._standard.mean, self._standard.scale
+        self.fitted_ = self._fit_one(
+            self.setting_, self._standard, [clean, *augmented], targets, everyone
+        )
+        self.n_features_in_ = clean.values.shape[1]
+        self.history_: list[list[dict[str, float]]] = []
+        return self
+
+    def _chosen(
+        self, clean: Rows, augmented: list[Rows], targets: Matrix, speakers: npt.NDArray[Any]
+    ) -> tuple[dict[str, Any], list[float], float]:
+        """Return the setting, the UA of each on inner folds, and the temperature."""
         candidates = self.model.candidates()
+        if len(candidates) == 1 and not self.model.calibrated:
+            return candidates[0], [], 1.0
         n_folds = min(_INNER_FOLDS, len(np.unique(speakers)))
         if n_folds < 2:
             raise TrainingError(
@@ -92,52 +143,119 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         folds = list(
             GroupKFold(n_folds, shuffle=True, random_state=self.seed).split(
-                everyone, groups=speakers
+                speakers, groups=speakers
             )
         )
-        held_out = [self._held_out([clean], targets, folds, setting) for setting in candidates]
-        self.choice_ = [_masked_recall(logits, targets) for logits in held_out]
-        best = int(np.argmax(self.choice_))
-        self.setting_ = candidates[best]
+        held_out = [
+            self._held_out([clean], targets, speakers, folds, setting) for setting in candidates
+        ]
+        choice = [_masked_recall(logits, targets) for logits in held_out]
+        best = int(np.argmax(choice))
+        if not self.model.calibrated:
+            return candidates[best], choice, 1.0
         # The temperature is that of fits like the last one, which sees the views too.
         logits = (
-            self._held_out([clean, *augmented], targets, folds, self.setting_)
+            self._held_out([clean, *augmented], targets, speakers, folds, candidates[best])
             if augmented
             else held_out[best]
         )
-        self.temperature_ = fit_temperature(logits.astype(np.float32), targets)
-        standard = _Standard.fit(clean, everyone)
-        self.mean_, self.scale_ = standard.mean, standard.scale
-        self.fitted_ = self.model.build(self.setting_, self.seed).fit(
-            *_training_rows(standard, [clean, *augmented], targets, everyone)
-        )
-        self.n_features_in_ = len(self.mean_)
-        self.history_: list[list[dict[str, float]]] = []
-        return self
+        return candidates[best], choice, fit_temperature(logits.astype(np.float32), targets)
 
     def _held_out(
-        self, views: list[_Rows], targets: Matrix, folds: Any, setting: dict[str, Any]
+        self,
+        views: list[Rows],
+        targets: Matrix,
+        speakers: npt.NDArray[Any],
+        folds: Any,
+        setting: dict[str, Any],
     ) -> Matrix:
-        """Return logits of every row, each by a fit on the other inner folds."""
+        """Return logits of every clip, each by a fit on the other inner folds."""
         logits = np.zeros(targets.shape)
         for train, validation in folds:
-            standard = _Standard.fit(views[0], train)
-            fitted = self.model.build(setting, self.seed)
-            fitted.fit(*_training_rows(standard, views, targets, train))
-            asked = views[0].take(validation)
-            logits[validation] = asked.mean(fitted.decision_function(standard(asked.values)))
+            normaliser = self._normaliser_of(views[0].take(train), speakers[train])
+            alike = [_alike(normaliser, view, speakers) for view in views]
+            standard = self._standard_of(alike[0], train)
+            fitted = self._fit_one(setting, standard, alike, targets, train)
+            asked = (views if self.alone else alike)[0].take(validation)
+            logits[validation] = mean_of_windows(
+                self._logits(fitted, standard, asked, targets.shape[1]), asked.counts
+            )
         return logits
 
-    def predict_proba(self, X: Features) -> Matrix:
+    def _rows(self, X: Features) -> Rows:
+        if self.model.level == "clip":
+            return Rows.of_vectors(X)
+        return Rows.of_frames(X, self.window or Window(mode="whole"), self.hops or {})
+
+    def _normaliser_of(self, rows: Rows, speakers: npt.NDArray[Any]) -> Any:
+        """Return what makes speakers alike, fitted on training rows; None for nothing."""
+        if self.model.normalisation == "none":
+            return None
+        if self.model.level != "clip":
+            raise TrainingError(
+                f"{self.model.name} takes frames, and speakers are made alike by vectors; give a "
+                "feature with one vector per clip, or normalisation: none"
+            )
+        normaliser = _NORMALISERS[self.model.normalisation]()
+        return normaliser.fit(rows.values, groups=np.repeat(speakers, rows.counts))
+
+    def _standard_of(self, rows: Rows, items: npt.NDArray[np.int64]) -> _Standard:
+        return _Standard.fit(rows.take(items)) if self.model.standardised else _Standard()
+
+    def _fit_one(
+        self,
+        setting: dict[str, Any],
+        standard: _Standard,
+        views: list[Rows],
+        targets: Matrix,
+        items: npt.NDArray[np.int64],
+    ) -> Any:
+        parts = [view.take(items) for view in views]
+        y = np.concatenate([np.repeat(targets[items], part.counts, axis=0) for part in parts])
+        if self.model.targets == "labels":
+            y = np.nan_to_num(y).argmax(axis=1)
+        weights = [np.repeat(1.0 / (len(views) * part.counts), part.counts) for part in parts]
+        fitted = self.model.build(setting, self.seed)
+        fitted.fit(Rows.joined(parts).fed(standard), y, sample_weight=np.concatenate(weights))
+        return fitted
+
+    def _logits(self, fitted: Any, standard: _Standard, rows: Rows, n_classes: int) -> Matrix:
+        """Return logits of every row, shape (rows, classes)."""
+        X = rows.fed(standard)
+        if self.model.gives == "probabilities":
+            scores = np.log(np.maximum(fitted.predict_proba(X), PROBABILITY_FLOOR))
+        else:
+            scores = fitted.decision_function(X)
+        if self.model.targets == "shares":
+            return np.asarray(scores)
+        if scores.ndim == 1:  # scikit-learn's way with two classes
+            scores = np.stack([-scores / 2, scores / 2], axis=1)
+        logits = np.full((len(scores), n_classes), NEVER)
+        logits[:, fitted.classes_] = scores
+        return logits
+
+    @property
+    def transductive(self) -> bool:
+        """Whether ``predict_proba`` is to be told the speakers."""
+        return self.model.transductive and not self.alone
+
+    def predict_proba(self, X: Features, groups: Sequence[str] | None = None) -> Matrix:
         """Return calibrated probabilities, shape (rows, classes): the mean over a clip's windows.
+
+        Args:
+            X: Features by name, one item per clip.
+            groups: Speaker of each clip, where the model normalises by speaker; without them, or
+                where a speaker has fewer than 20 rows, clips are taken as they are.
 
         Raises:
             NotFittedError: ``fit`` has not been called.
         """
         if not hasattr(self, "fitted_"):
             raise NotFittedError("this classifier is not fitted; call fit first")
-        rows = _Rows.stack({name: X[name] for name in self.features_})
-        logits = self.fitted_.decision_function(_Standard(self.mean_, self.scale_)(rows.values))
+        rows = self._rows({name: X[name] for name in self.features_})
+        if groups is not None and self.transductive:
+            rows = _alike(self.normaliser_, rows, np.array(list(groups)))
+        logits = self._logits(self.fitted_, self._standard, rows, len(self.classes_))
         return mean_of_windows(softmax(logits / self.temperature_), rows.counts)
 
     def predict(self, X: Features) -> npt.NDArray[Any]:
@@ -147,84 +265,66 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def summary(self) -> str:
         """Return one line for a log."""
         chosen = ", ".join(f"{key} {value}" for key, value in self.setting_.items())
-        return (
-            f"{self.model.name} chose {chosen} (UA on inner folds "
-            f"{np.round(self.choice_, 3).tolist()}), temperature {self.temperature_:.2f}"
-        )
+        told = [
+            *([f"chose {chosen}"] if chosen else []),
+            *([f"UA on inner folds {np.round(self.choice_, 3).tolist()}"] if self.choice_ else []),
+            f"temperature {self.temperature_:.2f}",
+        ]
+        if self.normaliser_ is not None and self.normaliser_.untouched_:
+            few = ", ".join(map(str, self.normaliser_.untouched_))
+            told.append(f"too few clips to normalise: {few}")
+        return f"{self.model.name}: {', '.join(told)}"
 
     def graphs(self, examples: Features) -> list[Graph]:
         """Return the ONNX graph, checked against this estimator on examples."""
-        graph = linear_to_onnx(
-            {name: items.values.shape[1] for name, items in examples.items()},
-            self.mean_,
-            self.scale_,
-            _CLIP,
-            self.fitted_.coef_,
-            self.fitted_.intercept_,
+        n_classes = len(self.classes_)
+        columns = None if self.model.targets == "shares" else np.asarray(self.fitted_.classes_)
+        frame = Frame(
+            widths={name: items.values.shape[1] for name, items in examples.items()},
+            level=self.model.level,
+            standard=None if self.mean_ is None else (self.mean_, self.scale_),
+            clip=_CLIP,
+            gives=self.model.gives,
+            columns=columns,
+            n_classes=n_classes,
         )
-        rows = _Rows.stack(examples)
-        logits = self.fitted_.decision_function(_Standard(self.mean_, self.scale_)(rows.values))
+        graph = classical_to_onnx(self.model.fragment(self.fitted_), frame)
+        rows = self._rows(examples)
         return [
             Graph.checked(
-                self.model.name, graph, tuple(examples), examples, logits, self.temperature_
+                self.model.name,
+                graph,
+                tuple(examples),
+                rows.batches(frame.widths),
+                self._logits(self.fitted_, self._standard, rows, n_classes),
+                self.temperature_,
             )
         ]
 
 
-class _Rows:
-    """Windows of all items end to end, several features side by side."""
-
-    def __init__(self, values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]) -> None:
-        self.values, self.counts = values, counts
-        self.n_items = len(counts)
-
-    @classmethod
-    def stack(cls, X: Features) -> _Rows:
-        counts = [items.lengths for items in X.values()]
-        if not counts or any(not np.array_equal(counts[0], other) for other in counts[1:]):
-            raise TrainingError(
-                f"features {', '.join(X) or '(none)'} do not give the same windows; a classical "
-                "model takes features with one vector per clip, side by side"
-            )
-        values = np.concatenate([items.values for items in X.values()], axis=1)
-        return cls(values.astype(np.float64), counts[0])
-
-    def take(self, items: npt.NDArray[np.int64]) -> _Rows:
-        first = np.cumsum([0, *self.counts])
-        rows = np.concatenate([np.arange(first[item], first[item + 1]) for item in items])
-        return _Rows(self.values[rows], self.counts[items])
-
-    def mean(self, per_window: Any) -> Any:
-        return mean_of_windows(np.asarray(per_window), self.counts)
+def _alike(normaliser: Any, rows: Rows, speakers: npt.NDArray[Any]) -> Rows:
+    """Return the rows with every speaker normalised; as they are without a normaliser."""
+    if normaliser is None:
+        return rows
+    groups = np.repeat(speakers, rows.counts)
+    return replace(rows, values=normaliser.transform(rows.values, groups=groups))
 
 
 class _Standard:
-    """Standardises by training rows, and clips."""
+    """Standardises by training rows, and clips; without them it changes nothing."""
 
-    def __init__(self, mean: Any, scale: Any) -> None:
+    def __init__(self, mean: Any = None, scale: Any = None) -> None:
         self.mean, self.scale = mean, scale
 
     @classmethod
-    def fit(cls, rows: _Rows, items: npt.NDArray[np.int64]) -> _Standard:
-        values = rows.take(items).values
-        scale = values.std(axis=0)
-        return cls(values.mean(axis=0), np.where(scale > 1e-8, scale, 1.0))
+    def fit(cls, rows: Rows) -> _Standard:
+        scale = rows.values.std(axis=0)
+        return cls(rows.values.mean(axis=0), np.where(scale > 1e-8, scale, 1.0))
 
     def __call__(self, values: Any) -> Any:
+        if self.mean is None:
+            return values
         return np.clip((values - self.mean) / self.scale, -_CLIP, _CLIP)
-
-
-def _training_rows(
-    standard: _Standard, views: list[_Rows], targets: Matrix, items: npt.NDArray[np.int64]
-) -> tuple[Any, Any, Any]:
-    parts = [view.take(items) for view in views]
-    return (
-        np.concatenate([standard(part.values) for part in parts]),
-        np.concatenate([np.repeat(targets[items], part.counts, axis=0) for part in parts]),
-        np.concatenate(
-            [np.repeat(1.0 / (len(views) * part.counts), part.counts) for part in parts]
-        ),
-    )
 
 
 def _masked_recall(logits: Any, targets: Matrix) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -17,6 +17,7 @@ Features = Mapping[str, Ragged]
 ``clip``."""
 Matrix = npt.NDArray[Any]
 
+OPSET = 18
 TOLERANCE = 1e-4
 
 
@@ -69,7 +70,7 @@ class Graph:
         name: str,
         data: bytes,
         inputs: tuple[str, ...],
-        examples: Features,
+        batches: Iterable[Mapping[str, Matrix]],
         logits: Matrix,
         temperature: float,
     ) -> Graph:
@@ -79,8 +80,8 @@ class Graph:
             name: Stem of the file.
             data: The file.
             inputs: Names of the features it takes.
-            examples: Real clips.
-            logits: What the estimator answers, shape (windows of all clips, classes).
+            batches: Windows of real clips as the graph takes them, (batch, frames, features) each.
+            logits: What the estimator answers to all of them, shape (windows, classes).
             temperature: As above.
 
         Raises:
@@ -89,8 +90,7 @@ class Graph:
         import onnxruntime
 
         session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-        fed = {key: examples[key].values[:, None, :] for key in inputs}
-        (answered,) = session.run(["logits"], fed)
+        answered = np.concatenate([session.run(["logits"], dict(fed))[0] for fed in batches])
         worst = float(np.abs(softmax(answered) - softmax(logits)).max())
         if worst > TOLERANCE:
             raise TrainingError(
@@ -99,6 +99,14 @@ class Graph:
                 code="export_differs",
             )
         return cls(name, data, inputs, temperature)
+
+
+def answer(estimator: Classifier, X: Features, groups: Sequence[str] | None) -> Matrix:
+    """Return probabilities, telling the speakers to an estimator that makes use of them."""
+    if groups is not None and getattr(estimator, "transductive", False):
+        transductive: Any = estimator
+        return np.asarray(transductive.predict_proba(X, groups=groups))
+    return estimator.predict_proba(X)
 
 
 def target_matrix(

@@ -7,21 +7,16 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import torch
-from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from ullim.errors import TrainingError
+from ullim.training.classifier import OPSET, TOLERANCE
 from ullim.types import FloatArray
-
-OPSET = 18
-TOLERANCE = 1e-4
 
 
 class _WithoutLengths(nn.Module):
@@ -82,71 +77,6 @@ def to_onnx(network: nn.Module, feature_name: str, examples: list[FloatArray]) -
             code="export_differs",
         )
     return graph
-
-
-def linear_to_onnx(
-    widths: Mapping[str, int],
-    mean: npt.NDArray[np.float64],
-    scale: npt.NDArray[np.float64],
-    clip: float,
-    coef: npt.NDArray[np.float64],
-    intercept: npt.NDArray[np.float64],
-) -> bytes:
-    """Return the graph of a linear classifier over standardised, clipped vectors.
-
-    Args:
-        widths: Values of each feature, by name, in the order they are joined in.
-        mean: Shape (features,).
-        scale: Shape (features,).
-        clip: Standardised values beyond it are cut.
-        coef: Shape (features, classes).
-        intercept: Shape (classes,).
-
-    Returns:
-        A graph from float32 (batch, frames, features) each to ``logits`` (batch, classes), the
-        mean over the frames.
-    """
-    inputs = [
-        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", "frames", width])
-        for name, width in widths.items()
-    ]
-    constants = {
-        "mean": mean,
-        "inverse_scale": 1.0 / scale,
-        "low": np.array(-clip),
-        "high": np.array(clip),
-        "coef": coef,
-        "intercept": intercept,
-        "axes": np.array([1], dtype=np.int64),
-    }
-    nodes = [
-        helper.make_node("Concat", list(widths), ["joined"], axis=2),
-        helper.make_node("Sub", ["joined", "mean"], ["centred"]),
-        helper.make_node("Mul", ["centred", "inverse_scale"], ["standardised"]),
-        helper.make_node("Clip", ["standardised", "low", "high"], ["clipped"]),
-        helper.make_node("MatMul", ["clipped", "coef"], ["weighed"]),
-        helper.make_node("Add", ["weighed", "intercept"], ["each"]),
-        helper.make_node("ReduceMean", ["each", "axes"], ["logits"], keepdims=0),
-    ]
-    output = helper.make_tensor_value_info(
-        "logits", onnx.TensorProto.FLOAT, ["batch", len(intercept)]
-    )
-    graph = helper.make_graph(
-        nodes,
-        "linear",
-        inputs,
-        [output],
-        [
-            numpy_helper.from_array(
-                value if value.dtype == np.int64 else value.astype(np.float32), name
-            )
-            for name, value in constants.items()
-        ],
-    )
-    opset = helper.make_opsetid("", OPSET)
-    model = helper.make_model(graph, opset_imports=[opset], producer_name="ullim", ir_version=10)
-    onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString())
 
 
 def without_traces(graph: bytes) -> bytes:

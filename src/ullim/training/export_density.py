@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 from ullim.errors import TrainingError
 from ullim.models.hmm import MarkovDensity
 from ullim.models.mixture import ABSENT, GaussianMixtureClassifier, MixtureDensity
-from ullim.training.export import OPSET
+from ullim.training.classifier import OPSET
 
 Array = npt.NDArray[Any]
 
@@ -30,8 +30,7 @@ class Side:
         clip: Standardised values beyond it are cut.
         columns: Those it takes of the standardised ones.
         density: Fitted.
-        shift: Taken from its scores, shape (classes,).
-        weight: Of its scores after that, shape (classes,).
+        weight: Of its scores.
     """
 
     widths: Mapping[str, int]
@@ -40,8 +39,7 @@ class Side:
     clip: float
     columns: Array
     density: Any
-    shift: Array
-    weight: Array
+    weight: float
 
 
 def densities_to_onnx(sides: Sequence[Side]) -> bytes:
@@ -66,12 +64,10 @@ def densities_to_onnx(sides: Sequence[Side]) -> bytes:
         limits = graph.constant(np.array(-side.clip)), graph.constant(np.array(side.clip))
         rows = graph.add("Clip", rows, *limits)
         rows = graph.add("Gather", rows, graph.constant(side.columns.astype(np.int64)), axis=2)
-        scores = graph.add("Sub", _scores(graph, rows, side.density), graph.constant(side.shift))
-        weighed.append(graph.add("Mul", scores, graph.constant(side.weight)))
+        scores = _scores(graph, rows, side.density)
+        weighed.append(graph.add("Mul", scores, graph.constant(np.array(side.weight))))
     total = graph.add("Sum", *weighed)
-    graph.nodes.append(
-        helper.make_node("Cast", [total], ["logits"], to=onnx.TensorProto.FLOAT)
-    )
+    graph.nodes.append(helper.make_node("Cast", [total], ["logits"], to=onnx.TensorProto.FLOAT))
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
@@ -153,9 +149,7 @@ def _log_density(
 
     each = graph.add(
         "Sum",
-        graph.add(
-            "MatMul", graph.add("Mul", rows, rows), graph.constant(spread(square, 0.0))
-        ),
+        graph.add("MatMul", graph.add("Mul", rows, rows), graph.constant(spread(square, 0.0))),
         graph.add("MatMul", rows, graph.constant(spread(linear, 0.0))),
         graph.constant(spread(constant, ABSENT)),
     )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from ullim.errors import NotFittedError, TrainingError
-from ullim.training.classifier import Classifier, Features, Graph, Matrix
+from ullim.training.classifier import Classifier, Features, Graph, Matrix, answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,17 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.history_ = [run for part in self.parts for run in part.estimator.history_]
         return self
 
-    def predict_proba(self, X: Features) -> Matrix:
+    @property
+    def transductive(self) -> bool:
+        """Whether ``predict_proba`` is to be told the speakers."""
+        return any(getattr(part.estimator, "transductive", False) for part in self.parts)
+
+    def predict_proba(self, X: Features, groups: Sequence[str] | None = None) -> Matrix:
         """Return probabilities, shape (rows, classes).
+
+        Args:
+            X: Features by name, one item per clip.
+            groups: Speaker of each clip, for members that normalise by speaker.
 
         Raises:
             NotFittedError: ``fit`` has not been called.
@@ -78,7 +87,7 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not hasattr(self, "classes_"):
             raise NotFittedError("this classifier is not fitted; call fit first")
         weights = np.array([part.weight for part in self.parts])
-        answers = [part.estimator.predict_proba(part.chosen(X)) for part in self.parts]
+        answers = [answer(part.estimator, part.chosen(X), groups) for part in self.parts]
         return np.asarray(np.average(answers, axis=0, weights=weights))
 
     def predict(self, X: Features) -> npt.NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Self
 
@@ -27,21 +27,24 @@ from ullim.training.classifier import (
     target_matrix,
 )
 from ullim.training.export_density import Side, densities_to_onnx
+from ullim.training.rows import Rows
 from ullim.types import Ragged
 from ullim.window import Window
 
 _INNER_FOLDS = 5
 _CLIP = 5.0
 _STEPS = 10
-Rows = npt.NDArray[np.int64]
+Places = npt.NDArray[np.int64]
 
 
 class GenerativeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Answers with the class under whose density a clip is likeliest.
 
-    Several densities are fused by likelihood: the log-likelihoods of each are brought, class by
-    class, to zero mean and unit deviation over training clips that it was not fitted on, and
-    added with the weights that give the best UA there. One density is taken as it is. All of this,
+    Several densities are fused by likelihood: the log-likelihoods of each are brought to unit
+    deviation around their mean over the classes, on training clips that it was not fitted on, and
+    added with the weights that give the best UA there. One deviation serves all classes: on inner
+    folds, a mean and deviation for each class lost eight points, since they take away what one
+    class is likelier by than another. One density is taken as it is. All of this,
     the choice of settings, the selection of columns, and the temperature are decided within the
     training rows, by inner folds that part speakers.
 
@@ -56,8 +59,8 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         seed: Decides the inner folds and where the first means lie.
 
     After ``fit``: ``classes_``; of each density, ``settings_`` (the chosen ones), ``choices_`` (UA
-    of every setting on inner folds), ``weights_``, ``selected_`` (columns in the order they were
-    added; None where all are kept); ``temperature_``.
+    of every setting on inner folds), ``weights_``, ``scales_``, ``selected_`` (columns in the order
+    they were added; None where all are kept); ``temperature_``.
 
     Reference: Kim, Trans. KIEE 66(8), 2017 (fusion of pitch and cepstrum by likelihood or by
     parameters).
@@ -116,10 +119,11 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         )
         self.settings_, self.choices_, held_out, self.fitted_ = [], [], [], []
         for density in self.densities:
-            parts = [self._windows(view, density) for view in (X, *views)]
-            if any(part.n_clips != n_rows for part in parts):
+            parts = [self._rows(view, density) for view in (X, *views)]
+            if any(part.n_items != n_rows for part in parts):
                 raise TrainingError("every view must hold the same rows as X")
-            fitting = _Fitting(density.model, parts, targets, speakers, self.seed)
+            widths = {name: items.values.shape[1] for name, items in _taken(X, density).items()}
+            fitting = _Fitting(density.model, widths, parts, targets, speakers, self.seed)
             # The choice is made on clean clips alone, as that of a classical model.
             candidates = density.model.candidates()
             tried = [fitting.held_out(self.folds_, setting, parts[:1]) for setting in candidates]
@@ -137,26 +141,22 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         truth = np.nan_to_num(targets).argmax(axis=1)
         heard = logits[np.arange(n_rows), truth] > ABSENT / 1e6
         self.temperature_ = fit_temperature(
-            np.maximum(logits[heard], ABSENT).astype(np.float32), targets[heard], most=1000.0
+            np.maximum(logits[heard], ABSENT).astype(np.float32), targets[heard], most=100.0
         )
         self.selected_ = [fitted.order for fitted in self.fitted_]
         self.history_: list[list[dict[str, float]]] = []
         return self
 
     def _weigh(self, held_out: list[Matrix], targets: Matrix) -> None:
-        """Decide shift, scale and weight of each density from scores of rows it never heard."""
-        n_classes = targets.shape[1]
-        self.shifts_ = np.zeros((len(held_out), n_classes))
-        self.scales_ = np.ones((len(held_out), n_classes))
+        """Decide scale and weight of each density from scores of rows it never heard."""
+        self.scales_ = np.ones(len(held_out))
         self.weights_ = np.ones(len(held_out))
         if len(held_out) == 1:
             return
         for place, scores in enumerate(held_out):
-            for column in range(n_classes):
-                known = scores[scores[:, column] > ABSENT / 2, column]
-                if known.size:
-                    self.shifts_[place, column] = known.mean()
-                    self.scales_[place, column] = max(float(known.std()), 1e-6)
+            known = np.where(scores > ABSENT / 2, scores, np.nan)
+            spread = np.nanstd(known - np.nanmean(known, axis=1, keepdims=True))
+            self.scales_[place] = max(float(spread), 1e-6)
         best = -1.0
         for weights in _weightings(len(held_out)):
             recall = _masked_recall(self._fused(held_out, weights), targets)
@@ -166,30 +166,32 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
     def _fused(self, scores: Sequence[Matrix], weights: Matrix | None = None) -> Matrix:
         weights = self.weights_ if weights is None else weights
-        parts = zip(scores, self.shifts_, self.scales_, weights, strict=True)
-        return np.asarray(sum((each - shift) * (w / scale) for each, shift, scale, w in parts))
+        return np.asarray(np.tensordot(weights / self.scales_, np.stack(scores), axes=1))
 
-    def _windows(self, X: Features, density: Density) -> _Windows:
-        names = density.features or tuple(X)
-        missing = [name for name in names if name not in X]
-        if missing:
+    def _rows(self, X: Features, density: Density) -> Rows:
+        """Return the windows of all clips; a vector is a window of one frame."""
+        taken = _taken(X, density)
+        frames = [np.isfinite(self.hops.get(name, np.inf)) for name in taken]
+        if all(frames):
+            return Rows.of_frames(taken, self.window, self.hops)
+        if any(frames):
             raise TrainingError(
-                f"a density takes {', '.join(missing)}, and the features given are {', '.join(X)}"
+                f"a density takes vectors or frames, and of {', '.join(taken)} some are these and "
+                "some those; give each its own density"
             )
-        return _Windows.cut({name: X[name] for name in names}, self.hops, self.window)
+        rows = Rows.of_vectors(taken)
+        return replace(rows, lengths=np.ones(len(rows.values), np.int64))
 
     def _logits(self, X: Features) -> tuple[Matrix, npt.NDArray[np.int64]]:
         """Return logits of every window, and how many windows each clip has."""
-        parts = [self._windows(X, density) for density in self.densities]
+        parts = [self._rows(X, density) for density in self.densities]
         counts = parts[0].counts
         if any(not np.array_equal(counts, part.counts) for part in parts):
             raise TrainingError(
                 "vectors and frames do not give the same windows here; fuse them with window "
                 "{mode: whole}"
             )
-        scores = [
-            fitted.scores(part.items) for fitted, part in zip(self.fitted_, parts, strict=True)
-        ]
+        scores = [fitted.scores(part) for fitted, part in zip(self.fitted_, parts, strict=True)]
         return self._fused(scores), counts
 
     def predict_proba(self, X: Features) -> Matrix:
@@ -229,81 +231,47 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         Raises:
             TrainingError: They differ, or a density has no graph.
         """
-        parts = [self._windows(examples, density) for density in self.densities]
-        sides = [
-            Side(
-                part.widths, fitted.mean, fitted.scale, _CLIP, fitted.columns, fitted.density,
-                shift, weight / scale,
+        fed: list[dict[str, Any]] = [{} for _ in self._logits(examples)[0]]
+        sides = []
+        weights = self.weights_ / self.scales_
+        for density, fitted, weight in zip(self.densities, self.fitted_, weights, strict=True):
+            taken = _taken(examples, density)
+            widths = {name: items.values.shape[1] for name, items in taken.items()}
+            sides.append(
+                Side(
+                    widths,
+                    fitted.mean,
+                    fitted.scale,
+                    _CLIP,
+                    fitted.columns,
+                    fitted.density,
+                    float(weight),
+                )
             )
-            for part, fitted, shift, scale, weight in zip(
-                parts, self.fitted_, self.shifts_, self.scales_, self.weights_, strict=True
-            )
-        ]  # fmt: skip
-        data = densities_to_onnx(sides)
-        windows = {name: part.of(name) for part in parts for name in part.widths}
-        logits, _ = self._logits(examples)
-        name = "-".join(dict.fromkeys(density.model.name for density in self.densities))
+            rows = self._rows(examples, density)
+            for window, batch in zip(fed, rows.batches(widths), strict=True):
+                window.update(batch)
         return [
-            _checked(Graph(name, data, tuple(windows), self.temperature_), windows, logits)
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Windows:
-    """Every window of every clip as an item, several features side by side.
-
-    Attributes:
-        items: Windows, (frames, values); a vector per window is one frame.
-        counts: Windows of each clip.
-        widths: Values of each feature, by name.
-    """
-
-    items: Ragged
-    counts: npt.NDArray[np.int64]
-    widths: dict[str, int]
-
-    @property
-    def n_clips(self) -> int:
-        return len(self.counts)
-
-    @classmethod
-    def cut(cls, X: Features, hops: Mapping[str, float], window: Window) -> _Windows:
-        steps = {hops[name] for name in X}
-        lengths = [items.lengths for items in X.values()]
-        if len(steps) > 1 or any(not np.array_equal(lengths[0], other) for other in lengths[1:]):
-            raise TrainingError(
-                f"features {', '.join(X)} do not run side by side; one density takes features "
-                "with one vector per clip, or frames at the same times"
+            Graph.checked(
+                "-".join(dict.fromkeys(density.model.name for density in self.densities)),
+                densities_to_onnx(sides),
+                tuple(fed[0]),
+                fed,
+                self._logits(examples)[0],
+                self.temperature_,
             )
-        values = np.concatenate([items.values for items in X.values()], axis=1)
-        offsets = next(iter(X.values())).offsets
-        widths = {name: items.values.shape[1] for name, items in X.items()}
-        (step,) = steps
-        if step == float("inf"):
-            return cls(Ragged(values, np.arange(len(values) + 1)), lengths[0], widths)
-        if window.mode == "whole":
-            return cls(Ragged(values, offsets), np.ones_like(lengths[0]), widths)
-        clips = Ragged(values, offsets)
-        cuts = [
-            [
-                clips[row][start : start + window.length(n, step)]
-                for start in window.starts(n, step)
-            ]
-            for row, n in enumerate(lengths[0].tolist())
         ]
-        counts = np.array([len(windows) for windows in cuts])
-        return cls(Ragged.from_items([item for row in cuts for item in row]), counts, widths)
 
-    def take(self, clips: Rows) -> _Windows:
-        first = np.cumsum([0, *self.counts])
-        rows = np.concatenate([np.arange(first[clip], first[clip + 1]) for clip in clips])
-        return _Windows(self.items.take(rows), self.counts[clips], self.widths)
 
-    def of(self, name: str) -> Ragged:
-        """Return the windows of one feature alone."""
-        names = list(self.widths)
-        start = sum(self.widths[other] for other in names[: names.index(name)])
-        return Ragged(self.items.values[:, start : start + self.widths[name]], self.items.offsets)
+def _taken(X: Features, density: Density) -> dict[str, Ragged]:
+    """Return the features a density takes."""
+    names = density.features or tuple(X)
+    missing = [name for name in names if name not in X]
+    if missing:
+        raise TrainingError(
+            f"a density takes {', '.join(missing)}, and the features given are {', '.join(X)}"
+        )
+    return {name: X[name] for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,13 +280,14 @@ class _Fitted:
 
     mean: Matrix
     scale: Matrix
-    columns: Rows
+    columns: Places
     order: list[int] | None
     density: Any
 
-    def scores(self, items: Ragged) -> Matrix:
-        rows = _standardised(items.values, self.mean, self.scale)
-        return np.asarray(self.density.scores(Ragged(rows[:, self.columns], items.offsets)))
+    def scores(self, rows: Rows) -> Matrix:
+        items = rows.fed(lambda values: _standardised(values, self.mean, self.scale))
+        chosen = Ragged(items.values[:, self.columns], items.offsets)
+        return np.asarray(self.density.scores(chosen))
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,65 +295,57 @@ class _Fitting:
     """Fits one model on some of the clips."""
 
     model: Generative
-    views: list[_Windows]
+    widths: Mapping[str, int]
+    views: list[Rows]
     targets: Matrix
     speakers: npt.NDArray[Any]
     seed: int
 
-    def held_out(self, folds: Any, setting: dict[str, Any], views: list[_Windows]) -> Matrix:
+    def held_out(self, folds: Any, setting: dict[str, Any], views: list[Rows]) -> Matrix:
         """Return scores of every clip, each by a fit on the other inner folds."""
         scores = np.zeros(self.targets.shape)
         for train, validation in folds:
             fitted = self.fit(setting, train, views)
             asked = self.views[0].take(validation)
-            scores[validation] = mean_of_windows(fitted.scores(asked.items), asked.counts)
+            scores[validation] = mean_of_windows(fitted.scores(asked), asked.counts)
         return scores
 
-    def fit(self, setting: dict[str, Any], clips: Rows, views: list[_Windows]) -> _Fitted:
+    def fit(self, setting: dict[str, Any], clips: Places, views: list[Rows]) -> _Fitted:
         parts = [view.take(clips) for view in views]
-        clean = parts[0].items.values.astype(np.float64)
-        mean, spread = clean.mean(axis=0), clean.std(axis=0)
+        mean, spread = parts[0].values.mean(axis=0), parts[0].values.std(axis=0)
         scale = np.where(spread > 1e-8, spread, 1.0)
-        rows = np.concatenate([_standardised(part.items.values, mean, scale) for part in parts])
-        lengths = np.concatenate([part.items.lengths for part in parts])
+        items = Rows.joined(parts).fed(lambda values: _standardised(values, mean, scale))
         truth = np.nan_to_num(self.targets[clips]).argmax(axis=1)
         codes = np.concatenate([np.repeat(truth, part.counts) for part in parts])
-        speakers = np.concatenate([np.repeat(self.speakers[clips], p.counts) for p in parts])
-        columns, order = np.arange(rows.shape[1]), None
-        if (wanted := self.model.selection) is not None:
-            columns, order = self._select(wanted, parts[0].widths, rows, lengths, codes, speakers)
-        items = Ragged(rows[:, columns], np.cumsum([0, *lengths]))
+        speakers = np.concatenate([np.repeat(self.speakers[clips], part.counts) for part in parts])
+        columns, order = np.arange(len(mean)), None
+        if self.model.selection is not None:
+            columns, order = self._select(items, codes, speakers)
         density = self.model.build(setting, self.seed)
-        return _Fitted(
-            mean, scale, columns, order, density.fit(items, codes, self.targets.shape[1])
-        )
+        density.fit(Ragged(items.values[:, columns], items.offsets), codes, self.targets.shape[1])
+        return _Fitted(mean, scale, columns, order, density)
 
     def _select(
-        self,
-        wanted: Any,
-        widths: Mapping[str, int],
-        rows: Matrix,
-        lengths: Rows,
-        codes: Rows,
-        speakers: npt.NDArray[Any],
-    ) -> tuple[Rows, list[int]]:
+        self, items: Ragged, codes: Places, speakers: npt.NDArray[Any]
+    ) -> tuple[Places, list[int]]:
         """Return the columns to keep, and those of the feature in the order they were added."""
-        if wanted.feature not in widths:
+        wanted = self.model.selection
+        if wanted.feature not in self.widths:
             raise TrainingError(
                 f"columns of {wanted.feature} are to be selected, and the density takes "
-                f"{', '.join(widths)}"
+                f"{', '.join(self.widths)}"
             )
-        if (lengths != 1).any():
+        if (items.lengths != 1).any():
             raise TrainingError(
                 f"columns are selected of vectors, and {wanted.feature} gives frames; leave "
                 "selection out, or take statistics of it"
             )
-        names = list(widths)
-        start = sum(widths[name] for name in names[: names.index(wanted.feature)])
-        stop = start + widths[wanted.feature]
+        names = list(self.widths)
+        start = sum(self.widths[name] for name in names[: names.index(wanted.feature)])
+        stop = start + self.widths[wanted.feature]
         selection = ForwardSelection(wanted.n_features, random_state=self.seed)
-        order = selection.fit(rows[:, start:stop], codes, groups=speakers).order_
-        others = np.r_[0:start, stop : rows.shape[1]]
+        order = selection.fit(items.values[:, start:stop], codes, groups=speakers).order_
+        others = np.r_[0:start, stop : items.values.shape[1]]
         return np.sort(np.concatenate([others, start + order])), order.tolist()
 
 
@@ -404,27 +365,3 @@ def _masked_recall(scores: Matrix, targets: Matrix) -> float:
     guess = np.where(np.isnan(targets), -np.inf, scores).argmax(axis=1)
     truth = np.nan_to_num(targets).argmax(axis=1)
     return float(np.mean([(guess[truth == c] == c).mean() for c in np.unique(truth)]))
-
-
-def _checked(graph: Graph, windows: Mapping[str, Ragged], logits: Matrix) -> Graph:
-    """Return the graph, having compared its answer for every window with the estimator's."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
-    answered = np.concatenate(
-        [
-            session.run(
-                ["logits"], {name: np.ascontiguousarray(windows[name][row][None]) for name in windows}
-            )[0]
-            for row in range(len(logits))
-        ]
-    )
-    there, here = (softmax(each / graph.temperature) for each in (answered, logits))
-    worst = float(np.abs(there - here).max())
-    if worst > 1e-4 or (there.argmax(axis=1) != here.argmax(axis=1)).any():
-        raise TrainingError(
-            f"the exported graph differs from the classifier by {worst:.2g} in a probability, "
-            "more than 1e-4; this is a defect of the export, please report it",
-            code="export_differs",
-        )
-    return graph

@@ -29,6 +29,7 @@ def make_classifier(
     checkpoints: Path | None = None,
     progress: bool = False,
     accelerator: str = "auto",
+    alone: bool = False,
 ) -> Classifier:
     """Return the unfitted classifier of a model.
 
@@ -42,6 +43,7 @@ def make_classifier(
         checkpoints: Folder a stopped fit is resumed from; None keeps nothing.
         progress: Whether to show a progress bar.
         accelerator: ``cpu``, ``cuda``, ``mps`` or ``auto``, for networks.
+        alone: Whether each clip is answered without the others of its speaker, as in a bundle.
 
     Raises:
         TrainingError: A network is given more than one feature, or a model is of no known kind.
@@ -64,7 +66,7 @@ def make_classifier(
             accelerator=accelerator,
         )
     if isinstance(model, Classical):
-        return ClassicalClassifier(model, classes, seed)
+        return ClassicalClassifier(model, classes, seed, window, hops, alone)
     if isinstance(model, Generative):
         return GenerativeClassifier([Density(model=model)], hops, window, classes, seed)
     if isinstance(model, LikelihoodFusion):
@@ -83,6 +85,7 @@ def make_classifier(
                         checkpoints=checkpoints and checkpoints / f"part-{place}",
                         progress=progress,
                         accelerator=accelerator,
+                        alone=alone,
                     ),
                     member.features,
                     member.weight,
@@ -90,4 +93,6 @@ def make_classifier(
                 for place, member in enumerate(model.members)
             ]
         )
-    raise TrainingError(f"{model.name} is neither a network, a classical model, a density nor a fusion")
+    raise TrainingError(
+        f"{model.name} is neither a network, a classical model, a density nor a fusion"
+    )

@@ -54,10 +54,10 @@ class _BySpeaker(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type
         X = np.array(validate_data(self, X, dtype=np.float64, reset=False))
         self.untouched_ = []
         if groups is None:
-            return X
+            return np.asarray(X)
         speakers = np.asarray(groups)
         check_consistent_length(X, speakers)
-        new = ~np.isin(speakers, np.array(list(self.speakers_), dtype=speakers.dtype))
+        new = np.array([speaker not in self.speakers_ for speaker in speakers.tolist()])
         known = self.speakers_ | (self._distributions(X[new], speakers[new]) if new.any() else {})
         for speaker in np.unique(speakers).tolist():
             if known[speaker] is None:
@@ -65,7 +65,7 @@ class _BySpeaker(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type
                 continue
             rows = speakers == speaker
             X[rows] = self._map(X[rows], known[speaker])
-        return X
+        return np.asarray(X)
 
     def _distributions(self, X: Matrix, speakers: npt.NDArray[Any]) -> dict[Any, Any]:
         found = {}
