@@ -217,8 +217,9 @@ def section(run: Path) -> str:
     details = json.loads((run / "run.json").read_text(encoding="utf-8"))
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     independent = "speaker-independent" if details["speaker_independent"] else "speakers are shared"
+    profile = "" if details["profile"] == "full" else f" ({details['profile']})"
     lines = [
-        f"## {details['recipe']}, {details['protocol']['name']}",
+        f"## {details['recipe']}{profile}, {details['protocol']['name']}",
         "",
         f"Profile {details['profile']}, seeds {', '.join(map(str, details['seeds']))}, "
         f"{independent}. {TRANSDUCTIVE if details.get('transductive') else ''}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -86,7 +86,7 @@ class TestMixture:
     def test_golden_scikit_learn(self, n_components):
         X, y = self.data()
         ours = GaussianMixtureClassifier(n_components, random_state=7, max_iter=100).fit(X, y)
-        chance = np.random.RandomState(7)  # noqa: NPY002 - what scikit-learn takes
+        chance = np.random.RandomState(7)
         for place, label in enumerate("abc"):
             theirs = GaussianMixture(
                 n_components, covariance_type="diag", reg_covar=0.01, random_state=chance
@@ -228,7 +228,7 @@ class TestHiddenMarkov:
                     frames[0, place, 0]
                     + sum(
                         steps[place, a, b] + frames[t + 1, place, b]
-                        for t, (a, b) in enumerate(zip(path, path[1:], strict=False))
+                        for t, (a, b) in enumerate(pairwise(path))
                     )
                     for path in product(range(3), repeat=len(frames))
                     if path[0] == 0
@@ -417,7 +417,7 @@ class TestLikelihoodFusion:
             fused.fit(X, y, speakers).predict_proba(X)
 
     def test_mistakes_are_named(self):
-        with pytest.raises(ValidationError, match="no density is called 'svm'.*gmm, hmm"):
+        with pytest.raises(ValidationError, match=r"no density is called 'svm'.*gmm, hmm"):
             LikelihoodFusion.model_validate({"members": [{"model": {"name": "svm"}}] * 2})
         X, y, speakers = self.features()
         with pytest.raises(TrainingError, match="a density takes vectors, and"):

@@ -67,7 +67,8 @@ def test_a_committed_run_is_complete_and_agrees_with_its_recipe(run):
 
     details = json.loads((run / "run.json").read_text(encoding="utf-8"))
     assert details["command"].startswith(f"ullim run {details['recipe']} ")
-    assert load_recipe(run / "recipe.yaml").identity() == load_recipe(details["recipe"]).identity()
+    same = load_recipe(details["recipe"], profile=details["profile"])
+    assert load_recipe(run / "recipe.yaml").identity() == same.identity()
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda path: path.name)
