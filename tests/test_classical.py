@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -13,13 +14,18 @@ import onnxruntime
 from onnx import helper
 from pydantic import ValidationError
 from sklearn.linear_model import LogisticRegression as Theirs
+from sklearn.svm import SVC
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ullim import registry
-from ullim.errors import NotFittedError, TrainingError
+from ullim.decision import fuse
+from ullim.errors import MissingExtraError, NotFittedError, TrainingError
 from ullim.models import Classical, Fragment
 from ullim.models.dilated_cnn import DilatedCnn
 from ullim.models.fusion import Fusion, Member
 from ullim.models.linear import LinearSvm, LogisticRegression, MaskedLogisticRegression
+from ullim.models.svm import PairwiseSvm
+from ullim.models.trees import RandomForest, XGBoost
 from ullim.training.classical import ClassicalClassifier
 from ullim.training.classifier import softmax, target_matrix
 from ullim.training.make import make_classifier
@@ -33,7 +39,11 @@ CLASSICAL = {
 EVERY_CLASSICAL = pytest.mark.parametrize("cls", CLASSICAL.values(), ids=CLASSICAL)
 LABELS = ("neutral", "anger", "fear")
 # What keeps a model's tests short: what is tested does not hang on these.
-SMALL: dict[str, dict[str, Any]] = {}
+SMALL: dict[str, dict[str, Any]] = {
+    "random-forest": {"n_trees": 10},
+    "svm": {"C": (10.0,), "gamma": (1.0,)},
+    "xgboost": {"n_trees": 10, "max_depth": 3, "learning_rate": 0.3},
+}
 
 
 def small(cls):
@@ -97,6 +107,84 @@ class TestMaskedLogisticRegression:
         alone = MaskedLogisticRegression(C=1.0, balanced=False).fit(X[y != 3], seen[:, :3])
         np.testing.assert_allclose(among.coef_[:, :3], alone.coef_, atol=1e-3)
         assert np.abs(among.coef_[:, 3]).max() < 1e-6
+
+
+@parametrize_with_checks(
+    [PairwiseSvm()],
+    expected_failed_checks=lambda _: {
+        "check_sample_weight_equivalence_on_dense_data": "nor does SVC: its gamma counts rows"
+    },
+)
+def test_pairwise_svm_keeps_scikit_learns_contract(estimator, check):
+    check(estimator)
+
+
+class TestPairwiseSvm:
+    @pytest.mark.parametrize("n_classes", [2, 3, 5])
+    def test_decides_by_the_mean_margin_over_the_others(self, n_classes):
+        generator = np.random.default_rng(n_classes)
+        y = generator.integers(0, n_classes, 80)
+        X = generator.normal(size=(80, 4)) + y[:, None]
+        ours, theirs = PairwiseSvm(C=2.0).fit(X, y), SVC(C=2.0, decision_function_shape="ovo")
+        margins = theirs.fit(X, y).decision_function(X)
+        if n_classes == 2:
+            expected = margins
+        else:
+            pairs = iter(margins.T)
+            expected = np.zeros((80, n_classes))
+            for first in range(n_classes):
+                for second in range(first + 1, n_classes):
+                    margin = next(pairs) / (n_classes - 1)
+                    expected[:, first] += margin
+                    expected[:, second] -= margin
+        np.testing.assert_allclose(ours.decision_function(X), expected, atol=1e-12)
+        assert (ours.predict(X) == theirs.predict(X)).mean() > 0.9
+        vectors, coef, intercept, gamma = ours.kernel_machine()
+        distances = ((X[:, None] - vectors[None]) ** 2).sum(axis=2)
+        folded = np.exp(-gamma * distances) @ coef + intercept
+        np.testing.assert_allclose(folded.squeeze(), expected, atol=1e-9)
+
+
+class TestTrees:
+    def test_xgboost_that_is_not_installed_is_told_with_the_pip_line(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "xgboost", None)
+        with pytest.raises(MissingExtraError, match=r'pip install "ullim\[train\]"'):
+            XGBoost().build({}, 0)
+
+    @pytest.mark.parametrize(
+        ("model", "package"), [(RandomForest(n_trees=2), "skl2onnx"), (XGBoost(), "onnxmltools")]
+    )
+    def test_converters_likewise(self, model, package, monkeypatch):
+        fitted = model.build({}, 0)
+        fitted.n_features_in_ = 1
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(MissingExtraError, match=r'pip install "ullim\[train\]"'):
+            model.fragment(fitted)
+
+    @pytest.mark.parametrize("cls", [RandomForest, XGBoost])
+    def test_values_on_thresholds_fall_on_the_same_side(self, cls):
+        """Few values far from zero, where float32 is coarse: every one of them is a threshold."""
+        generator = np.random.default_rng(0)
+        values = np.float32(300.1) + np.arange(40, dtype=np.float32) * np.float32(3e-5)
+        X = Ragged.from_items([generator.choice(values, (1, 5)) for _ in range(120)])
+        y = [LABELS[i % 3] for i in range(120)]
+        model = cls(n_trees=20, calibrate=False)
+        estimator = ClassicalClassifier(model, LABELS).fit({"x": X}, y)
+        (graph,) = estimator.graphs({"x": X})
+        session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
+        (logits,) = session.run(["logits"], {"x": X.values[:, None]})
+        found = softmax(logits)
+        expected = estimator.predict_proba({"x": X})
+        assert np.ptp(expected, axis=0).max() > 0.3
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+    @pytest.mark.parametrize("cls", [RandomForest, XGBoost])
+    def test_without_calibration_the_probabilities_are_their_own(self, cls):
+        X, y, speakers = clips(windows=(1, 2))
+        model = cls(n_trees=10, calibrate=False)
+        estimator = ClassicalClassifier(model, LABELS).fit({"x": X}, y, speakers)
+        own = estimator.fitted_.predict_proba(X.values)
+        np.testing.assert_allclose(estimator.predict_proba({"x": X}), own, atol=1e-5)
 
 
 class TestEveryClassical:
@@ -472,6 +560,16 @@ class TestFusion:
         assert "dilated-cnn" in fusion.summary()
         assert "logistic" in fusion.summary()
 
+    @pytest.mark.parametrize("rule", ["mean", "literal", "over_classifiers"])
+    def test_rule_is_the_estimator_s_too(self, rule):
+        X, y, speakers = self.features()
+        model = self.model(2.0).model_copy(update={"rule": rule})
+        fusion = make_classifier(model, hops=dict.fromkeys(X, float("inf")), classes=LABELS)
+        fusion.fit(X, y, groups=speakers)
+        each = [part.estimator.predict_proba(part.chosen(X)) for part in fusion.parts]
+        np.testing.assert_array_equal(fusion.predict_proba(X), fuse(each, [1.0, 2.0], rule))
+        assert [graph.member for graph in fusion.graphs(X)] == [0, 1]
+
     def test_unknown_members_and_features_are_named(self):
         with pytest.raises(ValidationError, match="no member is called 'oracle'"):
             Fusion.model_validate({"members": [{"model": {"name": "oracle"}}] * 2})
@@ -483,6 +581,49 @@ class TestFusion:
     def test_survives_json(self):
         model = self.model(2.0)
         assert Fusion.model_validate_json(model.model_dump_json()) == model
+
+
+class TestFuse:
+    # Of p = (0.8, 0.2) and q = (0.4, 0.6), worked out by hand.
+    P, Q = np.array([[0.8, 0.2]]), np.array([[0.4, 0.6]])
+
+    @pytest.mark.parametrize(
+        ("rule", "weights", "scores"),
+        [
+            ("mean", (1, 1), (0.6, 0.4)),
+            ("mean", (3, 1), (0.7, 0.3)),
+            ("literal", (1, 1), (0.64 + 0.16, 0.04 + 0.36)),
+            ("literal", (3, 1), (3 * 0.64 + 0.16, 3 * 0.04 + 0.36)),
+            ("over_classifiers", (1, 1), (0.80 / 1.2, 0.40 / 0.8)),
+            ("over_classifiers", (3, 1), ((3 * 0.64 + 0.16) / 2.8, (3 * 0.04 + 0.36) / 1.2)),
+        ],
+    )
+    def test_by_hand(self, rule, weights, scores):
+        expected = np.array([scores]) / sum(scores)
+        np.testing.assert_allclose(fuse([self.P, self.Q], weights, rule), expected, atol=1e-12)
+
+    def test_rules_may_disagree(self):
+        """One that is sure outweighs two that lean the other way, but not by the mean."""
+        each = [np.array([p]) for p in ([0.9, 0.1, 0.0], [0.2, 0.6, 0.2], [0.2, 0.65, 0.15])]
+        best = {
+            rule: fuse(each, [1, 1, 1], rule).argmax()
+            for rule in ("mean", "literal", "over_classifiers")
+        }
+        assert best == {"mean": 1, "literal": 0, "over_classifiers": 0}
+
+    @pytest.mark.parametrize("rule", ["literal", "over_classifiers"])
+    def test_parts_of_one_member_are_averaged_first(self, rule):
+        parts = [self.P, 0.5 * self.P + 0.5 * self.Q, self.Q]
+        whole = [0.25 * parts[0] + 0.75 * parts[1], self.Q]
+        found = fuse(parts, [0.5, 1.5, 1.0], rule, members=[0, 0, 4])
+        np.testing.assert_allclose(found, fuse(whole, [2.0, 1.0], rule), atol=1e-12)
+
+    @pytest.mark.parametrize("rule", ["mean", "literal", "over_classifiers"])
+    def test_a_class_nobody_believes_in_is_no_trouble(self, rule):
+        each = [np.array([[1.0, 0.0, 0.0]]), np.array([[0.5, 0.5, 0.0]])]
+        found = fuse(each, [1, 1], rule)
+        assert found[0, 2] == 0.0
+        assert found.sum() == pytest.approx(1.0)
 
 
 class TestTargetMatrix:

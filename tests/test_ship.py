@@ -494,6 +494,58 @@ class TestTrain:
         assert bundle.load(out).manifest.trained_on[0].utterances == 12
 
 
+class TestFusionOfClassicalModels:
+    """SVM, random forest and XGBoost in one bundle, which serves without them."""
+
+    SMALL = (
+        "protocols=[{name: speaker-kfold, n_folds: 2}]",
+        "model.members.0.model={name: svm, C: [10], gamma: [1]}",
+        "model.members.1.model.n_trees=6",
+        "model.members.2.model={name: xgboost, calibrate: false, n_trees: 3, max_depth: 2}",
+    )
+
+    @pytest.fixture(scope="class")
+    def served(
+        self, emodb: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> tuple[bundle.Bundle, Any]:
+        recipe = load_recipe("svm-rf-xgb-fusion-emodb", overrides=self.SMALL)
+        fitted = []
+
+        def fit(*arguments: Any) -> Any:
+            fitted.append(runner.fit(*arguments))
+            return fitted[-1]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ship, "fit", fit)
+            out = train_toy(recipe, emodb, tmp_path_factory.mktemp("fused") / "toy")
+        return bundle.load(out), fitted[0]
+
+    def test_bundle_says_how_its_graphs_become_one(self, served):
+        manifest = served[0].manifest
+        assert manifest.combine.rule == "literal"
+        assert [(g.file, g.member) for g in manifest.graphs] == [
+            ("0-svm.onnx", 0),
+            ("1-random-forest.onnx", 1),
+            ("2-xgboost.onnx", 2),
+        ]
+        assert [graph.temperature == 1.0 for graph in manifest.graphs] == [False, True, True]
+
+    @pytest.mark.parametrize("rule", ["literal", "over_classifiers", "mean"])
+    def test_predictor_answers_as_the_estimator_does(self, rule, served, emodb):
+        loaded, estimator = served
+        manifest = loaded.manifest.model_copy(update={"combine": bundle.Combine(rule=rule)})
+        predictor = Predictor(bundle.Bundle(loaded.folder, manifest, loaded.features))
+        estimator.rule = rule
+        (feature,) = loaded.features.values()
+        files = sorted((emodb / "wav").glob("*.wav"))[::3]
+        clips = [feature.extract(soundfile.read(file, dtype="float32")[0]) for file in files]
+        expected = estimator.predict_proba({feature.name: Ragged.from_items(clips)})
+        for file, row in zip(files, expected, strict=True):
+            answer = predictor.predict(file)
+            assert list(answer.scores.values()) == pytest.approx(row.tolist(), abs=1e-4)
+            assert answer.label == EMOTIONS[row.argmax()]
+
+
 class TestTrainRefuses:
     def test_a_run_that_shares_speakers(self, recipe, emodb, finished, tmp_path):
         run_toy(recipe, emodb, tmp_path / "random", "random")

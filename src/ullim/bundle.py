@@ -15,11 +15,11 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ullim.decision import Decision
+from ullim.decision import Decision, FusionRule
 from ullim.errors import BundleError
 from ullim.features import Feature
 from ullim.registry import components
@@ -61,7 +61,9 @@ class GraphSpec(_Part):
         output: Name of its logits, float32 (batch, labels).
         opset: ONNX operator set.
         temperature: Its logits are divided by this and by the bundle's temperature.
-        weight: Of its probabilities in the mean.
+        weight: Of its probabilities.
+        member: Graphs with the same number are parts of one classifier: under a rule other than
+            ``mean`` their mean is taken first.
     """
 
     file: str
@@ -70,12 +72,13 @@ class GraphSpec(_Part):
     opset: int
     temperature: float = Field(1.0, gt=0.0)
     weight: float = Field(1.0, gt=0.0)
+    member: int = Field(0, ge=0)
 
 
 class Combine(_Part):
-    """How the graphs' probabilities become one: their mean, by the graphs' weights."""
+    """How the graphs' probabilities become one: see :func:`ullim.decision.fuse`."""
 
-    rule: Literal["mean"] = "mean"
+    rule: FusionRule = "mean"
 
 
 class Calibration(_Part):

@@ -13,6 +13,7 @@ import onnxruntime
 import soxr
 
 from ullim import audio, bundle
+from ullim.decision import fuse
 from ullim.errors import BundleError, UllimError
 from ullim.inference import timeline
 from ullim.inference.voice import SAMPLING_RATE as VOICE_RATE
@@ -241,7 +242,9 @@ class Predictor:
             shifted = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
             each.append(shifted / shifted.sum(axis=1, keepdims=True))
         weights = [graph.weight for graph in manifest.graphs]
-        return np.asarray(np.average(each, axis=0, weights=weights), dtype=np.float32)
+        members = [graph.member for graph in manifest.graphs]
+        fused = fuse(each, weights, manifest.combine.rule, members)
+        return np.asarray(fused, dtype=np.float32)
 
     def _split(self, probabilities: FloatArray, chosen: list[int]) -> tuple[FloatArray, FloatArray]:
         """Return scores of the chosen emotions, and how likely nobody speaks, per window."""

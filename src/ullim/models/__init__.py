@@ -14,6 +14,10 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     from torch import nn
 
+OPSET = 18
+ML_OPSET = 3
+"""Of ``ai.onnx.ml``, in which ONNX has trees."""
+
 
 class Model(BaseModel, ABC):
     """Parameters of a classifier.
@@ -54,9 +58,8 @@ class Fragment:
     fitted on). Everything around it is written once, by ``ullim.training.export_classical``.
 
     Attributes:
-        nodes: ``onnx.NodeProto`` each, of the operator sets ``OPSET`` and ``ML_OPSET`` there. Names
-            that begin with ``ullim.`` are taken.
-        constants: By name; floats become float32.
+        nodes: ``onnx.NodeProto`` each, of the operator sets ``OPSET`` and ``ML_OPSET``.
+        constants: By name; float64 becomes float32.
     """
 
     input: ClassVar[str] = "input"

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
 
 from ullim import registry
+from ullim.decision import FusionRule
 from ullim.models import Model
 
 
@@ -16,7 +17,7 @@ class Member(BaseModel):
     Attributes:
         model: Its parameters.
         features: Names of the features it takes; none stands for all.
-        weight: Of its probabilities in the mean.
+        weight: Of its probabilities.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -38,14 +39,19 @@ class Member(BaseModel):
 
 
 class Fusion(Model):
-    """The mean of several classifiers' probabilities (late fusion, soft voting).
+    """Several classifiers' probabilities made one (late fusion).
 
     Attributes:
         members: Who answers.
+        rule: How their probabilities become one: ``mean`` (soft voting), ``literal`` or
+            ``over_classifiers``, see :func:`ullim.decision.fuse`. Clips that are cut into windows
+            are fused window by window where they are served, and whole where they are scored,
+            which is the same only for ``mean``; the others belong with whole clips.
     """
 
     name: Literal["fusion"] = "fusion"
     members: tuple[Member, ...] = Field(min_length=2)
+    rule: FusionRule = "mean"
 
     @property
     def transductive(self) -> bool:

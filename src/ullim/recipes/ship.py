@@ -17,12 +17,13 @@ from ullim.corpora import ACTOR
 from ullim.errors import RecipeError
 from ullim.evaluation.predictions import PROBABILITY
 from ullim.features.cache import FeatureStore
+from ullim.models import OPSET
+from ullim.models.fusion import Fusion
 from ullim.recipes.card import render
 from ullim.recipes.data import Table, corpus_folders, load_table, prepare
 from ullim.recipes.runner import Report, audio_hash, fit, git_commit, make_estimator, run
 from ullim.recipes.schema import Recipe, load_recipe
 from ullim.registry import component
-from ullim.training.classifier import OPSET
 from ullim.types import NO_SPEECH
 
 _LIBRARIES = ("ullim", "numpy", "torch", "onnx", "onnxruntime", "soundfile", "soxr")
@@ -120,8 +121,12 @@ def train(
                 opset=OPSET,
                 temperature=1.0 if one_for_all else round(graph.temperature, 4),
                 weight=graph.weight,
+                member=graph.member,
             )
             for graph in graphs
+        ),
+        combine=bundle.Combine(
+            rule=recipe.model.rule if isinstance(recipe.model, Fusion) else "mean"
         ),
         window=recipe.window,
         decision=recipe.decision,

@@ -17,7 +17,6 @@ Features = Mapping[str, Ragged]
 ``clip``."""
 Matrix = npt.NDArray[Any]
 
-OPSET = 18
 TOLERANCE = 1e-4
 
 
@@ -55,7 +54,8 @@ class Graph:
         data: The file.
         inputs: Names of the features it takes.
         temperature: Its logits are divided by this before the softmax.
-        weight: Of its probabilities in the mean.
+        weight: Of its probabilities.
+        member: Graphs with the same number are parts of one classifier.
     """
 
     name: str
@@ -63,6 +63,7 @@ class Graph:
     inputs: tuple[str, ...]
     temperature: float
     weight: float = 1.0
+    member: int = 0
 
     @classmethod
     def checked(

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ullim.errors import TrainingError
-from ullim.training.classifier import OPSET, TOLERANCE
+from ullim.models import OPSET
+from ullim.training.classifier import TOLERANCE
 from ullim.types import FloatArray
 
 

@@ -11,10 +11,8 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from ullim.models import Fragment
-from ullim.training.classifier import OPSET
+from ullim.models import ML_OPSET, OPSET, Fragment
 
-ML_OPSET = 3
 PROBABILITY_FLOOR = 1e-6
 NEVER = -1e3
 """Logit of a class that the classifier was not fitted on."""
@@ -50,7 +48,7 @@ def classical_to_onnx(fragment: Fragment, frame: Frame) -> bytes:
         A graph from float32 (batch, frames, features) each to ``logits`` (batch, classes). At
         level ``clip`` there is one frame.
     """
-    parts = _Parts(dict(fragment.constants))
+    parts = _Parts()
     rows = parts.add("Concat", list(frame.widths), axis=2)
     if frame.level == "clip":
         rows = parts.add("Squeeze", [rows, parts.constant(np.array([1], np.int64))])
@@ -60,9 +58,9 @@ def classical_to_onnx(fragment: Fragment, frame: Frame) -> bytes:
         rows = parts.add("Mul", [rows, parts.constant(1.0 / scale)])
         ends = [parts.constant(np.array(end)) for end in (-frame.clip, frame.clip)]
         rows = parts.add("Clip", [rows, *ends])
-    parts.add("Identity", [rows], Fragment.input)
-    parts.nodes += fragment.nodes
-    scores = Fragment.output
+    parts.add("Identity", [rows], _own(Fragment.input))
+    parts.take(fragment)
+    scores = _own(Fragment.output)
     if frame.gives == "probabilities":
         scores = parts.add("Max", [scores, parts.constant(np.array(PROBABILITY_FLOOR))])
         scores = parts.add("Log", [scores])
@@ -78,19 +76,33 @@ def classical_to_onnx(fragment: Fragment, frame: Frame) -> bytes:
     return parts.model(frame)
 
 
+def _own(name: str) -> str:
+    """Return a fragment's name as no feature is called; empty stays empty, for what is left out."""
+    return name and f"ullim.own.{name}"
+
+
 class _Parts:
     """Nodes and constants, as they come."""
 
-    def __init__(self, constants: dict[str, npt.NDArray[np.generic]]) -> None:
-        self.constants = constants
+    def __init__(self) -> None:
+        self.constants: dict[str, npt.NDArray[Any]] = {}
         self.nodes: list[onnx.NodeProto] = []
+
+    def take(self, fragment: Fragment) -> None:
+        self.constants |= {_own(name): value for name, value in fragment.constants.items()}
+        for given in fragment.nodes:
+            node = onnx.NodeProto()
+            node.CopyFrom(given)
+            node.input[:] = [_own(name) for name in given.input]
+            node.output[:] = [_own(name) for name in given.output]
+            self.nodes.append(node)
 
     def add(self, kind: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
         output = output or f"ullim.{len(self.nodes)}.{kind.lower()}"
         self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
         return output
 
-    def constant(self, value: npt.NDArray[np.generic]) -> str:
+    def constant(self, value: npt.NDArray[Any]) -> str:
         name = f"ullim.constant.{len(self.constants)}"
         self.constants[name] = value
         return name

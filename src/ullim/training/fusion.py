@@ -1,4 +1,4 @@
-"""The estimator of a fusion: each member fits alone, their probabilities are averaged."""
+"""The estimator of a fusion: each member fits alone, their probabilities become one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from ullim.decision import FusionRule, fuse
 from ullim.errors import NotFittedError, TrainingError
 from ullim.training.classifier import Classifier, Features, Graph, Matrix, answer
 
@@ -44,14 +45,16 @@ class Part:
 
 
 class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Answers with the weighted mean of its members' calibrated probabilities.
+    """Answers with its members' calibrated probabilities, made one by a rule.
 
     Attributes:
         parts: The members; ``fit`` fits their estimators in place.
+        rule: See :func:`ullim.decision.fuse`.
     """
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[Part], rule: FusionRule = "mean") -> None:
         self.parts = parts
+        self.rule = rule
 
     def fit(
         self,
@@ -86,9 +89,9 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         if not hasattr(self, "classes_"):
             raise NotFittedError("this classifier is not fitted; call fit first")
-        weights = np.array([part.weight for part in self.parts])
+        weights = [part.weight for part in self.parts]
         answers = [answer(part.estimator, part.chosen(X), groups) for part in self.parts]
-        return np.asarray(np.average(answers, axis=0, weights=weights))
+        return fuse(answers, weights, self.rule)
 
     def predict(self, X: Features) -> npt.NDArray[Any]:
         """Return the most probable label of each row."""
@@ -108,6 +111,7 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 replace(
                     graph,
                     name=f"{place}-{graph.name}",
+                    member=place,
                     weight=part.weight * graph.weight / total,
                 )
                 for graph in own

@@ -91,7 +91,8 @@ def make_classifier(
                     member.weight,
                 )
                 for place, member in enumerate(model.members)
-            ]
+            ],
+            model.rule,
         )
     raise TrainingError(
         f"{model.name} is neither a network, a classical model, a density nor a fusion"
