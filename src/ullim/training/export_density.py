@@ -12,9 +12,9 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ullim.errors import TrainingError
+from ullim.models import OPSET
 from ullim.models.hmm import MarkovDensity
 from ullim.models.mixture import ABSENT, GaussianMixtureClassifier, MixtureDensity
-from ullim.training.classifier import OPSET
 
 Array = npt.NDArray[Any]
 
