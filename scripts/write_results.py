@@ -87,6 +87,11 @@ BOARDS = (
 # How far a figure may lie from the one in the recipe when it is measured again, in points.
 TOLERANCE_NETWORK, TOLERANCE = 3.0, 0.5
 
+TRANSDUCTIVE = (
+    "**Transductive**: the unlabelled clips of each tested speaker were used all at once, so this "
+    "is no figure of a system that hears one clip. "
+)
+
 HEAD = """# Results
 
 Written by `python scripts/write_results.py` from the run folders in `results/`; do not edit.
@@ -212,11 +217,13 @@ def section(run: Path) -> str:
     details = json.loads((run / "run.json").read_text(encoding="utf-8"))
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     independent = "speaker-independent" if details["speaker_independent"] else "speakers are shared"
+    profile = "" if details["profile"] == "full" else f" ({details['profile']})"
     lines = [
-        f"## {details['recipe']}, {details['protocol']['name']}",
+        f"## {details['recipe']}{profile}, {details['protocol']['name']}",
         "",
         f"Profile {details['profile']}, seeds {', '.join(map(str, details['seeds']))}, "
-        f"{independent}. {details['machine']}.",
+        f"{independent}. {TRANSDUCTIVE if details.get('transductive') else ''}"
+        f"{details['machine']}.",
         "",
         f"    {details['command']}",
         "",

@@ -418,3 +418,21 @@ class TestEqualisation:
     def test_other_sizes_are_refused(self):
         with pytest.raises(FeatureError, match="as many"):
             equalise(np.zeros((3, 2)), np.zeros((10, 2)), np.zeros((9, 2)))
+
+
+class TestViews:
+    def test_tempo_takes_its_factors_in_turn(self, generator):
+        tempo = Tempo(factors=(0.5, 2.0))
+        sizes = [
+            tempo.for_view(view).apply(tone(200.0), RATE, generator).size / tone(200.0).size
+            for view in range(3)
+        ]
+        assert sizes == pytest.approx([2.0, 0.5, 2.0], rel=1e-3)
+
+    def test_without_factors_every_view_is_drawn(self):
+        assert Tempo().for_view(3) == Tempo()
+
+    @pytest.mark.parametrize("factors", [(0.0,), (9.0,)])
+    def test_refuses_factors_out_of_range(self, factors):
+        with pytest.raises(ValidationError, match="factors"):
+            Tempo(factors=factors)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -49,6 +49,10 @@ class Augmentation(BaseModel, ABC):
         if generator.random() >= self.probability:
             return signal
         return self._apply(signal, sampling_rate, generator).astype(np.float32, copy=False)
+
+    def for_view(self, view: int) -> Self:
+        """Return what changes the given view of every clip; the same for all unless it says so."""
+        return self
 
     def identity(self) -> dict[str, Any]:
         """Return what makes two results of one seed equal: name, version and parameters."""

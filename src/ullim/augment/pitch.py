@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import soxr
@@ -23,6 +23,7 @@ class Tempo(Augmentation):
     Attributes:
         min_factor: Slowest, as a factor of the original tempo.
         max_factor: Fastest.
+        factors: Of each view in turn, instead of drawing one; none draws.
 
     >>> generator = np.random.default_rng(0)
     >>> faster = Tempo(min_factor=1.25, max_factor=1.25)
@@ -36,6 +37,14 @@ class Tempo(Augmentation):
     name: Literal["tempo"] = "tempo"
     min_factor: float = Field(0.8, ge=0.25)
     max_factor: float = Field(1.2, le=4.0)
+    factors: tuple[Annotated[float, Field(ge=0.25, le=4.0)], ...] = ()
+
+    def for_view(self, view: int) -> Tempo:
+        """Return it with the factor of that view."""
+        if not self.factors:
+            return self
+        factor = self.factors[view % len(self.factors)]
+        return self.model_copy(update={"min_factor": factor, "max_factor": factor})
 
     @model_validator(mode="after")
     def _check(self) -> Tempo:

@@ -30,6 +30,11 @@ class Model(BaseModel, ABC):
 
     name: str
 
+    @property
+    def transductive(self) -> bool:
+        """Whether it answers a clip by the help of other clips of its speaker, tested ones too."""
+        return False
+
 
 class Network(Model):
     """Parameters of a network over one frame-wise feature.
@@ -93,12 +98,23 @@ class Classical(Model):
         gives: ``logits``: it has ``decision_function``, whose softmax is a probability after
             division by a temperature. ``probabilities``: it has ``predict_proba``, whose logarithm
             is taken, of 1e-6 where it is less.
+        normalisation: What makes the vectors of each speaker with 20 of them or more alike:
+            ``z-score`` gives them the mean and deviation of the training rows, ``histogram`` their
+            distribution. A tested speaker's unlabelled clips are all used for it, so such figures
+            are transductive; a bundle answers one clip, and leaves it out.
     """
+
+    normalisation: Literal["none", "z-score", "histogram"] = "none"
 
     level: ClassVar[Literal["clip", "frame"]] = "clip"
     standardised: ClassVar[bool] = True
     targets: ClassVar[Literal["shares", "labels"]] = "shares"
     gives: ClassVar[Literal["logits", "probabilities"]] = "logits"
+
+    @property
+    def transductive(self) -> bool:
+        """Whether vectors are normalised by speaker."""
+        return self.normalisation != "none"
 
     @property
     def calibrated(self) -> bool:
@@ -134,3 +150,25 @@ class Classical(Model):
             ],
             {"coef": np.asarray(fitted.coef_), "intercept": np.asarray(fitted.intercept_)},
         )
+
+
+class Generative(Model):
+    """Parameters of a density of each class, over clips' vectors or over their frames.
+
+    Attributes:
+        selection: Columns to choose before the fit; None keeps all.
+    """
+
+    selection: Any = None
+
+    @abstractmethod
+    def candidates(self) -> list[dict[str, Any]]:
+        """Return the settings to choose from, as of a :class:`Classical`."""
+
+    @abstractmethod
+    def build(self, setting: dict[str, Any], seed: int) -> Any:
+        """Return an unfitted density: ``fit(items, codes, n_classes)`` and ``scores(items)``.
+
+        Items are a :class:`ullim.types.Ragged`; scores are log-likelihoods (items, classes) that
+        do not grow with an item's length.
+        """

@@ -52,3 +52,8 @@ class Fusion(Model):
     name: Literal["fusion"] = "fusion"
     members: tuple[Member, ...] = Field(min_length=2)
     rule: FusionRule = "mean"
+
+    @property
+    def transductive(self) -> bool:
+        """Whether one of its members is."""
+        return any(member.model.transductive for member in self.members)

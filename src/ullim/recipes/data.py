@@ -376,7 +376,7 @@ def _prepare_one(
         generator = np.random.default_rng(_seed(view, utterance))
         changed = signal
         for augment in augmentation:
-            changed = augment.apply(changed, rate, generator)
+            changed = augment.for_view(view).apply(changed, rate, generator)
         views.append({feature.name: _extract(feature, window, changed) for feature in features})
     return _Row(views, hashlib.sha256(signal.tobytes()).hexdigest(), fingerprint(signal, rate))
 

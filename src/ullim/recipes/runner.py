@@ -28,7 +28,7 @@ from ullim.features.cache import FeatureStore
 from ullim.recipes.data import Prepared, Table, load_table, prepare
 from ullim.recipes.results import predictions_frame, summarise
 from ullim.recipes.schema import Recipe, load_recipe
-from ullim.training.classifier import Classifier, mean_of_windows
+from ullim.training.classifier import Classifier, answer, mean_of_windows
 from ullim.training.estimator import NetworkClassifier, Report
 from ullim.training.make import make_classifier
 from ullim.training.options import Hardware
@@ -57,6 +57,7 @@ def run(
     profile: str = "full",
     jobs: int = 1,
     store: FeatureStore | None = None,
+    alone: bool = False,
     report: Report,
 ) -> dict[str, Any]:
     """Run a recipe under a protocol and leave the run folder behind.
@@ -74,6 +75,8 @@ def run(
         profile: Name of the profile the recipe was resolved with.
         jobs: Folds fitted at the same time, each on one core.
         store: Where features are kept for the next run; None keeps none.
+        alone: Whether a clip is answered without the others of its speaker, as a bundle has to,
+            by a model that would use them.
         report: Told of progress.
 
     Returns:
@@ -99,6 +102,8 @@ def run(
     }
     if table.notes:
         facts["notes"] = list(table.notes)
+    if recipe.model.transductive:
+        facts["transductive"] = not alone
     work = [
         _Job(seed, fold.testing(table.tested))
         for seed in seeds
@@ -122,7 +127,9 @@ def run(
     # The steps of one network at a time; of several, only who is finished.
     watched = report if jobs == 1 else None
     for line in parallel(
-        delayed(_run_fold)(recipe, table, prepared, job, out, one_core=jobs > 1, report=watched)
+        delayed(_run_fold)(
+            recipe, table, prepared, job, out, alone=alone, one_core=jobs > 1, report=watched
+        )
         for job in todo
     ):
         done += 1
@@ -178,6 +185,7 @@ def make_estimator(
     seed: int,
     checkpoints: Path | None = None,
     report: Report | None = None,
+    alone: bool = False,
 ) -> Classifier:
     """Return the unfitted estimator a recipe describes."""
     return make_classifier(
@@ -191,6 +199,7 @@ def make_estimator(
         report=report,
         hardware=Hardware.from_environment("auto" if torch.cuda.is_available() else "cpu"),
         decision=recipe.decision,
+        alone=alone,
     )
 
 
@@ -212,6 +221,7 @@ def _run_fold(
     job: _Job,
     out: Path,
     *,
+    alone: bool,
     one_core: bool,
     report: Report | None,
 ) -> str:
@@ -224,6 +234,7 @@ def _run_fold(
             seed=job.seed,
             checkpoints=out / "folds" / "checkpoints" / job.name,
             report=report,
+            alone=alone,
         ),
         table,
         prepared,
@@ -235,7 +246,8 @@ def _run_fold(
         each, counts = estimator.predict_windows(clips)
         scores, shares = mean_of_windows(each, counts), vote_shares(each, counts)
     else:
-        scores = estimator.predict_proba(clips)
+        speakers = speaker_keys([table.utterances[row] for row in job.fold.test]).tolist()
+        scores = answer(estimator, clips, speakers)
     frame = predictions_frame(
         table,
         job.fold.test.tolist(),

@@ -83,6 +83,7 @@ def train(
             command=command,
             jobs=jobs,
             store=store,
+            alone=True,
             report=report,
         )
     table = load_table(recipe, corpus_folders(corpora))
@@ -100,7 +101,7 @@ def train(
     threshold = reject_threshold(predictions, list(table.labels), recipe.decision.coverage)
     report("final fit", 0, 1)
     rows = np.arange(len(table.utterances))
-    estimator = fit(make_estimator(recipe, seed=seed), table, prepared, rows)
+    estimator = fit(make_estimator(recipe, seed=seed, alone=True), table, prepared, rows)
     report("final fit", 1, 1)
     lengths = next(iter(prepared.views[0].values())).lengths
     # The longest first: the exporter traces it, and short clips must not be what it assumes.
@@ -226,6 +227,16 @@ def _check_finished(folder: Path) -> None:
             f"{folder} was run under {details['protocol']['name']}, which shares speakers between "
             "training and test; a card states only speaker-independent figures",
             code="speaker_overlap",
+        )
+    _check_alone(details, folder)
+
+
+def _check_alone(details: dict[str, Any], folder: Path) -> None:
+    if details.get("transductive"):
+        raise RecipeError(
+            f"{folder} is transductive: it used the unlabelled clips of tested speakers, and a "
+            "bundle answers one clip. Leave it out, and `ullim train` runs the recipe without them",
+            code="transductive",
         )
 
 

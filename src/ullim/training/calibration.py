@@ -8,12 +8,13 @@ import numpy.typing as npt
 Matrix = npt.NDArray[np.float32]
 
 
-def fit_temperature(logits: Matrix, targets: Matrix) -> float:
-    """Return the temperature in [0.1, 10] with the lowest cross-entropy.
+def fit_temperature(logits: Matrix, targets: Matrix, most: float = 10.0) -> float:
+    """Return the temperature in [1 / most, most] with the lowest cross-entropy.
 
     Args:
         logits: Shape (rows, classes), of rows the network was not fitted on.
         targets: Shape (rows, classes); NaN marks a class that is not offered.
+        most: Logits that are log-likelihoods of many values need a high one.
 
     >>> fit_temperature(np.array([[9.0, 0.0], [9.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 1.0]])) > 5
     True
@@ -32,7 +33,7 @@ def fit_temperature(logits: Matrix, targets: Matrix) -> float:
         return float(-(truth * log_probability).sum(axis=1).mean())
 
     # The loss is convex in 1 / temperature, so a golden-section search on its logarithm suffices.
-    low, high = np.log(0.1), np.log(10.0)
+    low, high = -np.log(most), np.log(most)
     ratio = (np.sqrt(5.0) - 1) / 2
     for _ in range(40):
         left, right = high - ratio * (high - low), low + ratio * (high - low)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -23,10 +24,12 @@ from ullim.training.classifier import (
 )
 from ullim.training.export_classical import NEVER, PROBABILITY_FLOOR, Frame, classical_to_onnx
 from ullim.training.rows import Rows
+from ullim.training.speakers import HistogramEqualizer, SpeakerStandardizer
 from ullim.window import Window
 
 _INNER_FOLDS = 5
 _CLIP = 5.0
+_NORMALISERS = {"z-score": SpeakerStandardizer, "histogram": HistogramEqualizer}
 
 
 class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -43,10 +46,13 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         window: How clips are cut for a model over frames; vectors come cut already.
         hops: Seconds from one frame to the next of each feature, by name; needed only for a model
             over frames whose window cuts.
+        alone: Whether each clip is answered without the others of its speaker, as a bundle has to,
+            where the model would normalise by speaker.
 
     After ``fit``: ``classes_``, ``setting_`` (the one chosen), ``choice_`` (UA of each on inner
     folds; empty where there was nothing to choose or calibrate), ``temperature_``, ``mean_`` and
-    ``scale_`` (None where rows are taken as they are), ``fitted_``.
+    ``scale_`` (None where rows are taken as they are), ``normaliser_`` (None for none),
+    ``fitted_``.
 
     >>> from ullim.models.linear import LogisticRegression
     >>> from ullim.types import Ragged
@@ -64,12 +70,14 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         seed: int = 0,
         window: Window | None = None,
         hops: Mapping[str, float] | None = None,
+        alone: bool = False,
     ) -> None:
         self.model = model
         self.classes = classes
         self.seed = seed
         self.window = window
         self.hops = hops
+        self.alone = alone
 
     def fit(
         self,
@@ -107,6 +115,10 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             clean, augmented, targets, speakers
         )
         everyone = np.arange(clean.n_items)
+        self.normaliser_ = self._normaliser_of(clean, speakers)
+        clean, *augmented = [
+            _alike(self.normaliser_, view, speakers) for view in (clean, *augmented)
+        ]
         self._standard = self._standard_of(clean, everyone)
         self.mean_, self.scale_ = self._standard.mean, self._standard.scale
         self.fitted_ = self._fit_one(
@@ -134,28 +146,37 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 speakers, groups=speakers
             )
         )
-        held_out = [self._held_out([clean], targets, folds, setting) for setting in candidates]
+        held_out = [
+            self._held_out([clean], targets, speakers, folds, setting) for setting in candidates
+        ]
         choice = [_masked_recall(logits, targets) for logits in held_out]
         best = int(np.argmax(choice))
         if not self.model.calibrated:
             return candidates[best], choice, 1.0
         # The temperature is that of fits like the last one, which sees the views too.
         logits = (
-            self._held_out([clean, *augmented], targets, folds, candidates[best])
+            self._held_out([clean, *augmented], targets, speakers, folds, candidates[best])
             if augmented
             else held_out[best]
         )
         return candidates[best], choice, fit_temperature(logits.astype(np.float32), targets)
 
     def _held_out(
-        self, views: list[Rows], targets: Matrix, folds: Any, setting: dict[str, Any]
+        self,
+        views: list[Rows],
+        targets: Matrix,
+        speakers: npt.NDArray[Any],
+        folds: Any,
+        setting: dict[str, Any],
     ) -> Matrix:
         """Return logits of every clip, each by a fit on the other inner folds."""
         logits = np.zeros(targets.shape)
         for train, validation in folds:
-            standard = self._standard_of(views[0], train)
-            fitted = self._fit_one(setting, standard, views, targets, train)
-            asked = views[0].take(validation)
+            normaliser = self._normaliser_of(views[0].take(train), speakers[train])
+            alike = [_alike(normaliser, view, speakers) for view in views]
+            standard = self._standard_of(alike[0], train)
+            fitted = self._fit_one(setting, standard, alike, targets, train)
+            asked = (views if self.alone else alike)[0].take(validation)
             logits[validation] = mean_of_windows(
                 self._logits(fitted, standard, asked, targets.shape[1]), asked.counts
             )
@@ -165,6 +186,18 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.model.level == "clip":
             return Rows.of_vectors(X)
         return Rows.of_frames(X, self.window or Window(mode="whole"), self.hops or {})
+
+    def _normaliser_of(self, rows: Rows, speakers: npt.NDArray[Any]) -> Any:
+        """Return what makes speakers alike, fitted on training rows; None for nothing."""
+        if self.model.normalisation == "none":
+            return None
+        if self.model.level != "clip":
+            raise TrainingError(
+                f"{self.model.name} takes frames, and speakers are made alike by vectors; give a "
+                "feature with one vector per clip, or normalisation: none"
+            )
+        normaliser = _NORMALISERS[self.model.normalisation]()
+        return normaliser.fit(rows.values, groups=np.repeat(speakers, rows.counts))
 
     def _standard_of(self, rows: Rows, items: npt.NDArray[np.int64]) -> _Standard:
         return _Standard.fit(rows.take(items)) if self.model.standardised else _Standard()
@@ -201,8 +234,18 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         logits[:, fitted.classes_] = scores
         return logits
 
-    def predict_proba(self, X: Features) -> Matrix:
+    @property
+    def transductive(self) -> bool:
+        """Whether ``predict_proba`` is to be told the speakers."""
+        return self.model.transductive and not self.alone
+
+    def predict_proba(self, X: Features, groups: Sequence[str] | None = None) -> Matrix:
         """Return calibrated probabilities, shape (rows, classes): the mean over a clip's windows.
+
+        Args:
+            X: Features by name, one item per clip.
+            groups: Speaker of each clip, where the model normalises by speaker; without them, or
+                where a speaker has fewer than 20 rows, clips are taken as they are.
 
         Raises:
             NotFittedError: ``fit`` has not been called.
@@ -210,6 +253,8 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not hasattr(self, "fitted_"):
             raise NotFittedError("this classifier is not fitted; call fit first")
         rows = self._rows({name: X[name] for name in self.features_})
+        if groups is not None and self.transductive:
+            rows = _alike(self.normaliser_, rows, np.array(list(groups)))
         logits = self._logits(self.fitted_, self._standard, rows, len(self.classes_))
         return mean_of_windows(softmax(logits / self.temperature_), rows.counts)
 
@@ -225,6 +270,9 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             *([f"UA on inner folds {np.round(self.choice_, 3).tolist()}"] if self.choice_ else []),
             f"temperature {self.temperature_:.2f}",
         ]
+        if self.normaliser_ is not None and self.normaliser_.untouched_:
+            few = ", ".join(map(str, self.normaliser_.untouched_))
+            told.append(f"too few clips to normalise: {few}")
         return f"{self.model.name}: {', '.join(told)}"
 
     def graphs(self, examples: Features) -> list[Graph]:
@@ -252,6 +300,14 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 self.temperature_,
             )
         ]
+
+
+def _alike(normaliser: Any, rows: Rows, speakers: npt.NDArray[Any]) -> Rows:
+    """Return the rows with every speaker normalised; as they are without a normaliser."""
+    if normaliser is None:
+        return rows
+    groups = np.repeat(speakers, rows.counts)
+    return replace(rows, values=normaliser.transform(rows.values, groups=groups))
 
 
 class _Standard:

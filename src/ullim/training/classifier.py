@@ -102,6 +102,14 @@ class Graph:
         return cls(name, data, inputs, temperature)
 
 
+def answer(estimator: Classifier, X: Features, groups: Sequence[str] | None) -> Matrix:
+    """Return probabilities, telling the speakers to an estimator that makes use of them."""
+    if groups is not None and getattr(estimator, "transductive", False):
+        transductive: Any = estimator
+        return np.asarray(transductive.predict_proba(X, groups=groups))
+    return estimator.predict_proba(X)
+
+
 def target_matrix(
     y: Sequence[str] | Matrix, n_rows: int, classes: Sequence[str] | None
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:

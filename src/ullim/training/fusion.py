@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from ullim.decision import FusionRule, fuse
 from ullim.errors import NotFittedError, TrainingError
-from ullim.training.classifier import Classifier, Features, Graph, Matrix
+from ullim.training.classifier import Classifier, Features, Graph, Matrix, answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,17 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.n_parameters_ = sum(sizes) or None
         return self
 
-    def predict_proba(self, X: Features) -> Matrix:
+    @property
+    def transductive(self) -> bool:
+        """Whether ``predict_proba`` is to be told the speakers."""
+        return any(getattr(part.estimator, "transductive", False) for part in self.parts)
+
+    def predict_proba(self, X: Features, groups: Sequence[str] | None = None) -> Matrix:
         """Return probabilities, shape (rows, classes).
+
+        Args:
+            X: Features by name, one item per clip.
+            groups: Speaker of each clip, for members that normalise by speaker.
 
         Raises:
             NotFittedError: ``fit`` has not been called.
@@ -83,7 +92,7 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not hasattr(self, "classes_"):
             raise NotFittedError("this classifier is not fitted; call fit first")
         weights = [part.weight for part in self.parts]
-        answers = [part.estimator.predict_proba(part.chosen(X)) for part in self.parts]
+        answers = [answer(part.estimator, part.chosen(X), groups) for part in self.parts]
         return fuse(answers, weights, self.rule)
 
     def predict(self, X: Features) -> npt.NDArray[Any]:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from ullim.decision import Decision
 from ullim.errors import TrainingError
-from ullim.models import Classical, Model, Network
+from ullim.models import Classical, Generative, Model, Network
 from ullim.models.fusion import Fusion
+from ullim.models.likelihood import Density, LikelihoodFusion
 from ullim.training.classical import ClassicalClassifier
 from ullim.training.classifier import Classifier
 from ullim.training.estimator import NetworkClassifier, Report
 from ullim.training.fusion import FusionClassifier, Part
+from ullim.training.generative import GenerativeClassifier
 from ullim.training.options import Hardware, Training
 from ullim.window import Window
 
@@ -29,6 +31,7 @@ def make_classifier(
     report: Report | None = None,
     hardware: Hardware = Hardware(),  # noqa: B008 - frozen
     decision: Decision = Decision(),  # noqa: B008 - frozen
+    alone: bool = False,
 ) -> Classifier:
     """Return the unfitted classifier of a model.
 
@@ -43,6 +46,7 @@ def make_classifier(
         report: Told of every step of a network; None tells nobody.
         hardware: What networks are fitted on.
         decision: How the windows of a network become a label; the others average.
+        alone: Whether each clip is answered without the others of its speaker, as in a bundle.
 
     Raises:
         TrainingError: A network is given more than one feature, or a model is of no known kind.
@@ -66,7 +70,11 @@ def make_classifier(
             decision=decision,
         )
     if isinstance(model, Classical):
-        return ClassicalClassifier(model, classes, seed, window, hops)
+        return ClassicalClassifier(model, classes, seed, window, hops, alone)
+    if isinstance(model, Generative):
+        return GenerativeClassifier([Density(model=model)], hops, window, classes, seed)
+    if isinstance(model, LikelihoodFusion):
+        return GenerativeClassifier(model.members, hops, window, classes, seed)
     if isinstance(model, Fusion):
         return FusionClassifier(
             [
@@ -81,6 +89,7 @@ def make_classifier(
                         checkpoints=checkpoints and checkpoints / f"part-{place}",
                         report=report,
                         hardware=hardware,
+                        alone=alone,
                     ),
                     member.features,
                     member.weight,
@@ -89,4 +98,6 @@ def make_classifier(
             ],
             model.rule,
         )
-    raise TrainingError(f"{model.name} is neither a network, a classical model nor a fusion")
+    raise TrainingError(
+        f"{model.name} is neither a network, a classical model, a density nor a fusion"
+    )
