@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -99,9 +101,17 @@ def train(
         _check_run(folder, recipe, hashed)
     predictions = pd.read_csv(runs[0] / "predictions.csv", dtype={"fold": str, "speaker": str})
     threshold = reject_threshold(predictions, list(table.labels), recipe.decision.coverage)
+    # What a card cannot say fails before the long fit, not after it.
+    stated = tuple(figure for folder in [*runs, *figures] for figure in _figures(folder))
+    sounds = _sounds(predictions, table, threshold)
     report("final fit", 0, 1)
     rows = np.arange(len(table.utterances))
-    estimator = fit(make_estimator(recipe, seed=seed, alone=True), table, prepared, rows)
+    # Named by what is fitted, so that a stopped fit goes on and another is never taken for it.
+    facts = json.dumps([recipe.identity(), seed, hashed])
+    begun = out.with_name(f".{out.name}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}")
+    estimator = fit(
+        make_estimator(recipe, seed=seed, checkpoints=begun, alone=True), table, prepared, rows
+    )
     report("final fit", 1, 1)
     lengths = next(iter(prepared.views[0].values())).lengths
     # The longest first: the exporter traces it, and short clips must not be what it assumes.
@@ -139,7 +149,7 @@ def train(
         reject_threshold=round(threshold, 4),
         licence=recipe.bundle.licence,
         trained_on=_trained_on(table),
-        figures=tuple(figure for folder in [*runs, *figures] for figure in _figures(folder)),
+        figures=stated,
         intended_use=f"{recipe.bundle.intended_use} Not for: {recipe.bundle.not_for}".strip(),
         recipe=json.loads(json.dumps(recipe.identity())),
         seeds=(seed,),
@@ -152,10 +162,12 @@ def train(
         recipe,
         command,
         acted=all(u.votes[0].rater == ACTOR for u in table.utterances),
-        sounds=_sounds(predictions, table, threshold),
+        sounds=sounds,
     )
     data = {f"{graph.name}.onnx": graph.data for graph in graphs}
-    return bundle.write(out, manifest, data, card, replace=force)
+    written = bundle.write(out, manifest, data, card, replace=force)
+    shutil.rmtree(begun, ignore_errors=True)
+    return written
 
 
 def _fitted_on(recipe: Recipe) -> str:
