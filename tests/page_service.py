@@ -119,7 +119,9 @@ def _png() -> dict[str, str]:
     """Return a grey ramp."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     rows = b"".join(b"\0" + bytes((2 * x + y) % 256 for x in range(100)) for y in range(32))
     header = struct.pack(">IIBBBBB", 100, 32, 8, 0, 0, 0, 0)

@@ -23,6 +23,12 @@ function lines(differences) {
   return h(
     "ul",
     { class: "cues", role: "list" },
+    h(
+      "li",
+      { class: "cue-scale", "aria-hidden": "true" },
+      h("span", {}),
+      h("span", {}, ["less", "same", "more"].map((key) => h("span", {}, t(`cue_${key}`)))),
+    ),
     CUES.map((cue) => {
       const known = differences.filter((one) => one.cue === cue && one.z !== null);
       const greatest = known.map((one) => DEGREES.indexOf(one.degree)).sort((a, b) => b - a)[0];

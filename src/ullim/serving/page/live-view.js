@@ -113,9 +113,8 @@ export class LiveView {
       this.said.replaceChildren();
       return;
     }
-    const heard = { file: "live", model: this.model, duration_s: this.length_s, scores: this.segments.find((one) => one.label)?.scores ?? {} };
-    const timeline = this.segments.map(({ type, segment, ...rest }) => ({ ...segment, ...rest }));
-    const whole = { ...heard, timeline };
+    const timeline = this.segments.map(({ type, segment, ...heard }) => heard);
+    const whole = { file: "live", scores: this.segments.find((one) => one.label)?.scores, timeline };
     this.said.replaceChildren(
       h("h3", {}, t("live_said")),
       timelineTable(timeline, this.nameOf),

@@ -12,7 +12,7 @@ import { live, recorder, tabs, upload } from "./sources.js";
 const INCLUDE = ["timeline", "waveform", "picture", "cues"];
 const LIMITS = ["limit_acted", "limit_people", "limit_wrong", "limit_consent", "limit_kept"];
 
-const state = { models: [], results: [], recordings: 0, names: new Map(), asking: Promise.resolve() };
+const state = { models: [], results: [], recordings: 0, names: new Map(), asking: Promise.resolve(), stop: new AbortController() };
 const remember = (key, value) => {
   try {
     localStorage.setItem(`ullim-${key}`, value);
@@ -34,7 +34,11 @@ function nameOf(label) {
   if (!label) return t("silence");
   const names = state.names.get(label);
   const name = names?.[lang()] ?? names?.en ?? label;
-  return name.charAt(0).toUpperCase() + name.slice(1);
+  return upper(name);
+}
+
+function upper(words) {
+  return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 function notice(error) {
@@ -62,7 +66,6 @@ async function loadModels() {
       ...models.map((model) => h("option", { value: model.name, selected: model.name === chosen }, model.name)),
     );
     id("model").disabled = models.length === 0;
-    state.default = first;
     showModelChoice();
   } catch (error) {
     id("notice").replaceChildren(
@@ -76,12 +79,11 @@ function chosenModel() {
 }
 
 function showModelChoice() {
-  for (const option of id("model").options) {
-    option.textContent = option.value === state.default ? t("model_default", { name: option.value }) : option.value;
-  }
   const model = chosenModel();
   id("about-model").disabled = !model;
-  id("model-licence").textContent = model?.licence ? t("model_licence", { licence: model.licence }) : "";
+  id("model-facts").replaceChildren(
+    ...(model ? [h("span", {}, upper(model.title)), " ", h("span", {}, t("model_licence", { licence: model.licence }))] : []),
+  );
   const ticked = new Set(chosenLabels() ?? []);
   id("labels").replaceChildren(
     ...(model?.labels ?? []).map((label) =>
@@ -113,7 +115,7 @@ async function showCard() {
 
 function ask(blob, name) {
   clearNotice();
-  const question = { name, model: id("model").value || null, labels: chosenLabels(), lang: lang(), include: INCLUDE };
+  const question = { name, model: id("model").value || null, labels: chosenLabels(), lang: lang(), include: INCLUDE, signal: state.stop.signal };
   const words = h("span", {}, t("listening", { name }));
   const waiting = h("li", { class: "result waiting" }, h("span", { class: "spinner", "aria-hidden": "true" }), words);
   id("list").prepend(waiting);
@@ -127,6 +129,7 @@ function ask(blob, name) {
         words.textContent = t("waiting", { seconds: Math.ceil(seconds) });
       });
     } catch (error) {
+      if (error.name === "AbortError") return;
       prediction = { status: "error", error: { detail: wordsOf(error) } };
     }
     show(waiting, blob, { ...prediction, file: name });
@@ -153,6 +156,8 @@ function remove(result) {
 }
 
 function clear() {
+  state.stop.abort();
+  state.stop = new AbortController();
   for (const result of state.results) result.close();
   state.results = [];
   id("list").replaceChildren();
@@ -219,7 +224,7 @@ function start() {
   const view = new LiveView(nameOf);
   const listening = live({
     view,
-    asked: () => ({ model: id("model").value || null, labels: chosenLabels(), lang: lang() }),
+    asked: () => ({ model: id("model").value || null, labels: chosenLabels() }),
     onError: notice,
   });
   const recording = recorder({

@@ -30,6 +30,13 @@ export function bars(scores, nameOf, order = ranked(scores)) {
   );
 }
 
+/** Return what was heard in a stretch. */
+export function segmentWords(segment, nameOf) {
+  if (!segment?.label) return t("silence");
+  const label = nameOf(segment.label);
+  return segment.status === "ok" || !segment.status ? label : t("unsure", { label });
+}
+
 /** Return a timeline as a table. */
 export function timelineTable(timeline, nameOf) {
   return h(
@@ -49,7 +56,7 @@ export function timelineTable(timeline, nameOf) {
             {},
             h("td", {}, clock(segment.start_s)),
             h("td", {}, clock(segment.end_s)),
-            h("td", {}, swatch(segment.label), segment.label ? nameOf(segment.label) : t("silence")),
+            h("td", {}, swatch(segment.label), segmentWords(segment, nameOf)),
             h("td", {}, segment.label && p !== undefined && p !== null ? percent(p) : ""),
           );
         }),

@@ -50,6 +50,7 @@ export class Result {
     this.element.replaceChildren(
       this.folding("whole", "", this.summary(), [...inside, this.buttons()]),
     );
+    this.element.querySelector(".inside").classList.toggle("flat", prediction.status === "error");
     this.showPlaying();
   }
 
@@ -102,8 +103,8 @@ export class Result {
     this.soundNotice = h("p", { class: "hint", role: "status" });
     this.waveform.move(this.player.now_s());
     return h(
-      "section",
-      { class: "sound", "aria-label": t("timeline") },
+      "div",
+      { class: "sound", role: "group", "aria-label": t("timeline") },
       h("div", { class: "sound-row" }, this.playButton, this.waveform.element),
       h("div", { class: "sound-foot" }, this.clock, this.soundNotice),
     );
@@ -143,7 +144,7 @@ export class Result {
   }
 
   cues() {
-    if (this.prediction.cues === undefined || this.prediction.status === "no_speech") return null;
+    if (!this.prediction.cues || this.prediction.status === "no_speech") return null;
     return this.folding("cues", "inner", t("cues"), cuesView(this.prediction.cues));
   }
 

@@ -71,12 +71,15 @@ class Switch {
       this.onError({ detail: t("error_insecure") });
       return;
     }
+    this.unwanted = false;
     await this.change("busy", "on", async () => {
       this.work = await this.start();
     });
+    if (this.unwanted) await this.turnOff();
   }
 
   async turnOff() {
+    this.unwanted = true; // also where it is just being turned on
     if (this.state !== "on") return;
     await this.change("busy", "off", () => this.stop(this.work));
   }

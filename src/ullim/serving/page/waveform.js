@@ -3,6 +3,7 @@
 
 import { colourOf, fit, h, token } from "./dom.js";
 import { clock, t } from "./i18n.js";
+import { segmentWords } from "./parts.js";
 
 const STEP_S = 1;
 const PAGE_S = 10;
@@ -61,7 +62,7 @@ export class Waveform {
       t("position", {
         time: clock(this.position_s),
         total: clock(this.duration_s),
-        label: segment?.label ? this.nameOf(segment.label) : t("silence"),
+        label: segmentWords(segment, this.nameOf),
       }),
     );
   }
@@ -74,12 +75,12 @@ export class Waveform {
         h(
           "span",
           {
-            class: segment.label ? "piece" : "piece none",
+            class: `piece ${segment.label ? segment.status : "none"}`,
             dataset: { emotion: segment.label ?? "silent" },
-            title: `${clock(segment.start_s)}–${clock(segment.end_s)} ${this.nameOf(segment.label)}`,
+            title: `${clock(segment.start_s)}–${clock(segment.end_s)} ${segmentWords(segment, this.nameOf)}`,
             style: { "flex-grow": String(segment.end_s - segment.start_s) },
           },
-          h("span", { class: "piece-name" }, segment.label ? this.nameOf(segment.label) : ""),
+          h("span", { class: "piece-name" }, segment.label ? `${this.nameOf(segment.label)}${segment.status === "uncertain" ? "?" : ""}` : ""),
         ),
       ),
     );
