@@ -21,6 +21,7 @@ from ullim.cli import (
     recipes,
     report,
     run,
+    serve,
     train,
 )
 from ullim.cli.console import complain
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.command("predict")(predict.predict)
 app.command("audit")(audit.audit)
+app.command("serve")(serve.serve)
 app.command("run")(run.run)
 app.command("train")(train.train)
 app.command("compare")(compare.compare)

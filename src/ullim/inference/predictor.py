@@ -33,6 +33,7 @@ class Predictor:
     Attributes:
         bundle: What is loaded.
         labels: The emotions it tells apart, in the order of ``scores``.
+        sampling_rate: Rate its features are computed at, in Hz.
     """
 
     def __init__(self, loaded: bundle.Bundle, *, threads: int = 1) -> None:
@@ -46,7 +47,7 @@ class Predictor:
                 "from one rate; install a newer ullim",
                 code="unsupported",
             )
-        (self._rate,) = rates
+        (self.sampling_rate,) = rates
         self._features = loaded.features
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -126,7 +127,7 @@ class Predictor:
         chosen = self.columns(labels)
         threshold = self._threshold(reject_below)
         allowed = limits or audio.Limits()
-        voice = _Voice(self._rate)
+        voice = _Voice(self.sampling_rate)
         starts, lengths, probabilities = self._windows(
             voice.listen(self._blocks(source, sampling_rate, allowed))
         )
@@ -135,8 +136,8 @@ class Predictor:
         names = [self.labels[column] for column in chosen]
         answer = timeline.decide(
             timeline.Windows(
-                starts / self._rate,
-                lengths / self._rate,
+                starts / self.sampling_rate,
+                lengths / self.sampling_rate,
                 emotions,
                 silence,
             ),
@@ -191,7 +192,7 @@ class Predictor:
     def _blocks(
         self, source: Source, sampling_rate: int | None, limits: audio.Limits
     ) -> Iterable[FloatArray]:
-        rate = self._rate
+        rate = self.sampling_rate
         if not isinstance(source, np.ndarray):
             if sampling_rate is not None:
                 raise UllimError(
@@ -213,7 +214,7 @@ class Predictor:
         self, blocks: Iterable[FloatArray]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray]:
         """Return start and length of each window, in samples, and its probabilities."""
-        window, rate = self.bundle.manifest.window, self._rate
+        window, rate = self.bundle.manifest.window, self.sampling_rate
         length = None if window.mode == "whole" else round(window.length_s * rate)
         starts: list[int] = []
         lengths: list[int] = []

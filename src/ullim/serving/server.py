@@ -1,0 +1,56 @@
+"""Runs the application under uvicorn, and ends it without dropping what it took."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from types import FrameType
+
+import uvicorn
+
+from ullim.serving import observe
+from ullim.serving.app import create_app
+from ullim.serving.service import Service
+from ullim.serving.settings import MIB, Settings
+
+_MAX_CONNECTIONS = 1000
+
+
+class _Server(uvicorn.Server):
+    """Stops taking predictions at the first signal, and closes when the last is answered."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._service.stopping = True
+        super().handle_exit(sig, frame)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal; lines of JSON go to stderr.
+
+    Raises:
+        UllimError: A bundle is missing or damaged.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    observe.LOG.handlers = [handler]
+    observe.LOG.setLevel(logging.INFO)
+    observe.LOG.propagate = False
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,  # the edge writes its own, without paths
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=_MAX_CONNECTIONS,
+        ws_max_size=MIB,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=settings.shutdown_timeout_s,
+    )
+    _Server(config, app.state.service).run()
