@@ -136,13 +136,12 @@ class Stream:
                 code="unsupported_rate",
             )
         predictor.columns(labels)
-        bundle = predictor.bundle
-        rate = max(feature.sampling_rate for feature in bundle.features.values())
+        rate = predictor.sampling_rate
         self.sampling_rate = sampling_rate
         self.phrasing = phrasing
         self._rate = rate
         self._predict = partial(predictor.predict, labels=labels, reject_below=reject_below)
-        self._partial = round(bundle.manifest.window.length_s * rate)
+        self._partial = round(predictor.bundle.manifest.window.length_s * rate)
         self._every = max(1, math.floor(phrasing.partial_every_s / FRAME_S + 1e-6))
         self._to_model = _Resampler(sampling_rate, rate)
         self._to_voice = _Resampler(rate, VOICE_RATE)

@@ -11,9 +11,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from ullim import __version__
-from ullim.serving import api, problems
+from ullim.serving import api, problems, stream
 from ullim.serving.edge import Edge
 from ullim.serving.service import Service
+from ullim.serving.sessions import Sessions
 from ullim.serving.settings import Settings
 
 _ABOUT = """Emotions from speech. Send recordings to `/v1/predict`; read what a model is worth at
@@ -31,9 +32,11 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await service.start()
+        app.state.sessions = Sessions(service)
         try:
             yield
         finally:
+            await app.state.sessions.close()
             await service.close()
 
     # The pages FastAPI offers for its own documentation load scripts from elsewhere.
@@ -49,6 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = service
     problems.install(app)
     app.include_router(api.router(settings))
+    app.include_router(stream.router(settings))
     # Further routers go here, before the page, which takes every path that is left.
     if (settings.page / "index.html").is_file():
         app.mount("/", _Page(directory=settings.page, html=True), name="page")

@@ -50,6 +50,7 @@ def serve(settings: Settings) -> None:
         proxy_headers=False,
         limit_concurrency=_MAX_CONNECTIONS,
         ws_max_size=MIB,
+        ws_max_queue=4,  # who sends faster than the stream is heard has to wait
         timeout_keep_alive=5,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
     )
