@@ -76,9 +76,16 @@ class Sessions:
                 f"{self.limits.resume_s:g} s for its client; start another"
             )
             raise StreamError("no_session", said)
-        if (timer := self._expiry.pop(identifier, None)) is not None:
-            timer.cancel()
+        self._stay(session)
         return session
+
+    async def attach(
+        self, session: Session, *, last_segment: int | None, received_s: float | None
+    ) -> Outbox:
+        """Begin a connection; see ``Session.attach``."""
+        outbox = await session.attach(last_segment, received_s)
+        self._stay(session)  # the connection before this one has left only now
+        return outbox
 
     def leave(self, session: Session, outbox: Outbox) -> None:
         """End a connection; its session waits a while for the next one, unless it is over."""
@@ -119,9 +126,12 @@ class Sessions:
             raise StreamError("busy", said, TRY_LATER)
         self._drop(self._sessions[next(iter(self._expiry))])
 
-    def _drop(self, session: Session) -> None:
+    def _stay(self, session: Session) -> None:
         if (timer := self._expiry.pop(session.id, None)) is not None:
             timer.cancel()
+
+    def _drop(self, session: Session) -> None:
+        self._stay(session)
         if self._sessions.pop(session.id, None) is not None:
             task = asyncio.get_running_loop().create_task(session.close())
             self._closing.add(task)

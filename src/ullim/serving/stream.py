@@ -75,7 +75,9 @@ async def converse(socket: WebSocket, sessions: Sessions, settings: Settings) ->
         return
     except WebSocketDisconnect:
         return
-    outbox = await session.attach(start.last_segment, start.received_s)
+    outbox = await sessions.attach(
+        session, last_segment=start.last_segment, received_s=start.received_s
+    )
     reason: StreamError | None = None
     try:
         reason = await _exchange(socket, sessions, session, outbox)
@@ -115,7 +117,9 @@ async def _exchange(
 async def _send(socket: WebSocket, outbox: Outbox, limit_s: float) -> StreamError | None:
     while isinstance(text := await outbox.get(), str):
         try:
-            await asyncio.wait_for(socket.send_text(text), limit_s)
+            # Not wait_for, which before Python 3.12 may lose that the task is cancelled.
+            async with asyncio.timeout(limit_s):
+                await socket.send_text(text)
         except TimeoutError:
             raise too_slow() from None
     return text
@@ -128,7 +132,8 @@ async def _receive(
     stopped = False
     while True:
         try:
-            message = await asyncio.wait_for(_message(socket), None if stopped else idle_s)
+            async with asyncio.timeout(None if stopped else idle_s):
+                message = await _message(socket)
         except TimeoutError:
             said = f"nothing came for {idle_s:g} s; come back with the session"
             raise StreamError("idle", said) from None
@@ -158,7 +163,8 @@ async def _message(socket: WebSocket) -> bytes | str:
 
 async def _first_message(socket: WebSocket, limit_s: float) -> Start:
     try:
-        message = await asyncio.wait_for(_message(socket), limit_s)
+        async with asyncio.timeout(limit_s):
+            message = await _message(socket)
     except TimeoutError:
         raise StreamError("no_start", f"no start message came within {limit_s:g} s") from None
     try:
