@@ -84,14 +84,13 @@ async def received(request: Request, settings: Settings) -> AsyncIterator[Form]:
             f"the form cannot be read: {said}; send files=@recording as multipart/form-data, at "
             f"most {settings.max_files} files and {settings.max_fields} fields of "
             f"{settings.max_field_bytes} bytes",
-            _CLOSE,
         ) from error
     except TimeoutError:
         raise Problem(
             408,
             "too_slow",
             f"the body did not come within {settings.upload_timeout_s:g} s; send less at once",
-            _CLOSE,
+            {"Connection": "close"},
         ) from None
     except ClientDisconnect:
         raise Problem(400, "gone", "the client left before its request was whole") from None
@@ -108,9 +107,6 @@ async def received(request: Request, settings: Settings) -> AsyncIterator[Form]:
         await form.close()
 
 
-_CLOSE = {"Connection": "close"}
-
-
 def check_headers(request: Request, settings: Settings) -> None:
     """Refuse by its headers what need not be read at all.
 
@@ -124,7 +120,6 @@ def check_headers(request: Request, settings: Settings) -> None:
             "not_multipart",
             "the body is multipart/form-data with the recordings in the field files, for example "
             "curl -F files=@recording.wav",
-            _CLOSE,
         )
     claimed = request.headers.get("content-length", "0")
     if claimed.isdecimal() and int(claimed) > settings.max_request_bytes:
@@ -148,7 +143,6 @@ def too_large(settings: Settings) -> Problem:
         "too_large",
         f"the request is over {settings.max_request_bytes / MIB:g} MiB; send fewer or shorter "
         "recordings at once",
-        _CLOSE,
     )
 
 
