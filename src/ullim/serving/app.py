@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.responses import Response
+from starlette.routing import Match, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -55,9 +56,21 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(stream.router(settings))
     # Further routers go here, before the page, which takes every path that is left.
     if (settings.page / "index.html").is_file():
-        app.mount("/", _Page(directory=settings.page, html=True), name="page")
+        app.router.routes.append(
+            _Mount("/", _Page(directory=settings.page, html=True), name="page")
+        )
     app.add_middleware(Edge, settings=settings, observer=service.observer)
     return app
+
+
+class _Mount(Mount):
+    """Leaves the paths of the API alone, so that a wrong method there is answered 405, not 404."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Say whether the page is meant."""
+        if scope["path"].startswith("/v1/"):
+            return Match.NONE, {}
+        return super().matches(scope)
 
 
 class _Page(StaticFiles):
