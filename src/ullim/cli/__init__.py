@@ -16,6 +16,7 @@ from ullim.cli import (
     features,
     features_plot,
     features_profile,
+    listen,
     models,
     predict,
     recipes,
@@ -35,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("predict")(predict.predict)
+app.command("listen")(listen.listen)
 app.command("audit")(audit.audit)
 app.command("serve")(serve.serve)
 app.command("run")(run.run)

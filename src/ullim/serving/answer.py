@@ -97,7 +97,7 @@ def waveform(samples: FloatArray, sampling_rate: int) -> dict[str, Any]:
     starts = np.arange(0, len(samples), hop)
     low, high = np.minimum.reduceat(samples, starts), np.maximum.reduceat(samples, starts)
     pairs = np.stack([low, high], axis=1).astype(np.float64).round(4) + 0.0  # no -0.0
-    return {"hop_s": round(hop / sampling_rate, 6), "peaks": pairs.tolist()}
+    return {"hop_s": hop / sampling_rate, "peaks": pairs.tolist()}
 
 
 def _facts(prediction: Prediction) -> dict[str, Any]:

@@ -169,6 +169,7 @@ def router(settings: Settings) -> APIRouter:
                     if len(form.files) == 1 or problem.status in (429, 503):
                         raise
                     predictions.append({**entry, **_NOTHING, "error": problem.to_dict()})
+                    notes["failed"] = notes.get("failed", 0) + 1
                 else:
                     predictions.append({**entry, **found, "error": None})
         return JSONResponse(

@@ -7,13 +7,15 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.responses import Response
+from starlette.routing import Match, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from ullim import __version__
-from ullim.serving import api, problems
+from ullim.serving import api, problems, stream
 from ullim.serving.edge import Edge
 from ullim.serving.service import Service
+from ullim.serving.sessions import Sessions
 from ullim.serving.settings import Settings
 
 _ABOUT = """Emotions from speech. Send recordings to `/v1/predict`; read what a model is worth at
@@ -31,9 +33,11 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await service.start()
+        app.state.sessions = Sessions(service)
         try:
             yield
         finally:
+            await app.state.sessions.close()
             await service.close()
 
     # The pages FastAPI offers for its own documentation load scripts from elsewhere.
@@ -49,11 +53,24 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = service
     problems.install(app)
     app.include_router(api.router(settings))
+    app.include_router(stream.router(settings))
     # Further routers go here, before the page, which takes every path that is left.
     if (settings.page / "index.html").is_file():
-        app.mount("/", _Page(directory=settings.page, html=True), name="page")
+        app.router.routes.append(
+            _Mount("/", _Page(directory=settings.page, html=True), name="page")
+        )
     app.add_middleware(Edge, settings=settings, observer=service.observer)
     return app
+
+
+class _Mount(Mount):
+    """Leaves the paths of the API alone, so that a wrong method there is answered 405, not 404."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Say whether the page is meant."""
+        if scope["path"].startswith("/v1/"):
+            return Match.NONE, {}
+        return super().matches(scope)
 
 
 class _Page(StaticFiles):

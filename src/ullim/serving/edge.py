@@ -36,6 +36,14 @@ _HEADERS = {
 }
 
 
+_BODILESS = {"GET", "HEAD", "OPTIONS"}
+
+_OPEN = {
+    "/healthz",
+    "/readyz",
+}  # asked by machines, by whatever address they know; they tell little
+
+
 def require_token(connection: HTTPConnection) -> None:
     """Refuse whoever does not show the token: a dependency of every route but the open ones.
 
@@ -81,9 +89,12 @@ class Edge:
         started = time.perf_counter()
         notes: dict[str, Any] = scope.setdefault("ullim", {})
         seen = {"status": 500, "bytes_in": 0, "bytes_out": 0}
+        whole = scope["type"] != "http" or scope["method"] in _BODILESS
 
         async def counting_receive() -> Message:
+            nonlocal whole
             message = await receive()
+            whole = whole or not message.get("more_body", False)
             seen["bytes_in"] += len(message.get("body") or message.get("bytes") or b"")
             return message
 
@@ -94,13 +105,17 @@ class Edge:
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", "no-store")
+                # A short rest is read and dropped, so that the client sees the answer. What may
+                # be endless is cut off.
+                if not whole and not self._short(Headers(scope=scope)):
+                    headers["Connection"] = "close"
             elif message["type"] == "websocket.accept":
                 seen["status"] = 101
             seen["bytes_out"] += len(message.get("body") or message.get("bytes") or b"")
             await send(message)
 
         try:
-            problem = self._refused(Headers(scope=scope))
+            problem = None if scope["path"] in _OPEN else self._refused(Headers(scope=scope))
             if problem is None:
                 await self._app(scope, counting_receive, counting_send)
             elif scope["type"] == "websocket":
@@ -112,6 +127,10 @@ class Edge:
                 await problem.response()(scope, receive, counting_send)
         finally:
             self._observer.request(scope, notes, seen, time.perf_counter() - started)
+
+    def _short(self, headers: Headers) -> bool:
+        claimed = headers.get("content-length", "")
+        return claimed.isdecimal() and int(claimed) <= self._settings.max_request_bytes
 
     def _refused(self, headers: Headers) -> Problem | None:
         """Return why a request may not come from where it does.

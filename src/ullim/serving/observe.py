@@ -126,5 +126,10 @@ def write(event: str, *, level: int = logging.INFO, **fields: Any) -> None:
     """Log one event as one line of JSON."""
     if not LOG.isEnabledFor(level):
         return
+    LOG.log(level, "%s", line(event, **fields))
+
+
+def line(event: str, **fields: Any) -> str:
+    """Return one event as one line of JSON."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-    LOG.log(level, json.dumps({"time": now, "event": event, **fields}, ensure_ascii=False))
+    return json.dumps({"time": now, "event": event, **fields}, ensure_ascii=False)

@@ -100,7 +100,7 @@ def install(app: FastAPI) -> None:
         return send(request, Problem(422, "invalid", said))
 
     async def on_bug(request: Request, error: Exception) -> Response:
-        return send(request, Problem(500, "internal", "a fault of the service; it was logged"))
+        return send(request, Problem(500, "internal", "a fault of the service; its log tells more"))
 
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(UllimError, on_ours)

@@ -15,6 +15,42 @@ MIB = 1024**2
 _TOKEN_LENGTH = 16
 
 
+class StreamLimits(BaseModel):
+    """What streams may cost.
+
+    Attributes:
+        max_sessions: At the same time, dropped ones that may still come back included.
+        max_message_bytes: Of one message.
+        max_duration_s: Sound in one session, in seconds.
+        speed: Sound is taken in at most this many times faster than it lasts.
+        burst_s: Sound that may come at once, in seconds.
+        bytes_per_s: Of a WebM recording.
+        burst_bytes: Of a WebM recording, at once.
+        start_s: From the connection to its first message.
+        idle_s: From one message to the next.
+        resume_s: How long a session waits for its client to come back.
+        max_events: Events that may wait for a slow client.
+        send_s: How long a client may take to accept one event.
+        max_replay: Final answers that are kept for a client that comes back.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_sessions: int = Field(16, ge=1)
+    max_message_bytes: int = Field(MIB, ge=1024, le=MIB)
+    max_duration_s: float = Field(3600.0, gt=0.0)
+    speed: float = Field(4.0, gt=0.0)
+    burst_s: float = Field(20.0, gt=0.0)
+    bytes_per_s: float = Field(65_536.0, gt=0.0)
+    burst_bytes: float = Field(MIB, gt=0.0)
+    start_s: float = Field(10.0, gt=0.0)
+    idle_s: float = Field(30.0, gt=0.0)
+    resume_s: float = Field(30.0, gt=0.0)
+    max_events: int = Field(64, ge=1)
+    send_s: float = Field(10.0, gt=0.0)
+    max_replay: int = Field(1000, ge=1)
+
+
 class Settings(BaseModel):
     """How a service is reached, what it serves, and what a request may cost.
 
@@ -42,6 +78,7 @@ class Settings(BaseModel):
         job_timeout_s: How long one recording may keep a worker before it is killed, in seconds.
         job_memory_bytes: What a recording may take beside the loaded models.
         shutdown_timeout_s: How long requests that were taken may still run after a stop.
+        stream: What streams may cost.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,6 +103,7 @@ class Settings(BaseModel):
     job_timeout_s: float = Field(30.0, gt=0.0)
     job_memory_bytes: int = Field(1024 * MIB, ge=64 * MIB)
     shutdown_timeout_s: int = Field(30, ge=0)
+    stream: StreamLimits = StreamLimits()
 
     @model_validator(mode="after")
     def _guarded(self) -> Settings:

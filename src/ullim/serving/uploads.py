@@ -13,7 +13,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from starlette.datastructures import UploadFile
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
@@ -21,6 +22,7 @@ from ullim.serving.problems import Problem
 from ullim.serving.settings import MIB, Settings
 
 _NAME_LENGTH = 120
+_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{1,70}")  # RFC 2046
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,17 @@ class Form:
 
 
 class _Parser(MultiPartParser):
-    """Starlette's parser, with a limit on the headers of a part."""
+    """Starlette's parser, with a limit on the headers of a part, that knows a whole form.
+
+    Attributes:
+        ended: Whether the closing boundary has come.
+    """
+
+    ended = False
+
+    def on_end(self) -> None:
+        super().on_end()
+        self.ended = True
 
     def on_part_begin(self) -> None:
         super().on_part_begin()
@@ -64,10 +76,18 @@ async def received(request: Request, settings: Settings) -> AsyncIterator[Form]:
     Raises:
         Problem: It is no multipart body, or over a limit, or too slow.
     """
-    check_headers(request, settings)
+    boundary = check_headers(request, settings)
+
+    async def body() -> AsyncGenerator[bytes, None]:
+        async for chunk in _limited(request, settings):
+            yield chunk
+        if not parser.ended:
+            raise MultiPartException("It ends before its closing boundary.")
+
     parser = _Parser(
-        request.headers,
-        _limited(request, settings.max_request_bytes),
+        # Without the client's charset: Python knows some that are slow, or no text at all.
+        Headers({"content-type": f'multipart/form-data; boundary="{boundary}"'}),
+        body(),
         max_files=settings.max_files,
         max_fields=settings.max_fields,
         max_part_size=settings.max_field_bytes,
@@ -84,14 +104,13 @@ async def received(request: Request, settings: Settings) -> AsyncIterator[Form]:
             f"the form cannot be read: {said}; send files=@recording as multipart/form-data, at "
             f"most {settings.max_files} files and {settings.max_fields} fields of "
             f"{settings.max_field_bytes} bytes",
-            _CLOSE,
         ) from error
     except TimeoutError:
         raise Problem(
             408,
             "too_slow",
             f"the body did not come within {settings.upload_timeout_s:g} s; send less at once",
-            _CLOSE,
+            {"Connection": "close"},
         ) from None
     except ClientDisconnect:
         raise Problem(400, "gone", "the client left before its request was whole") from None
@@ -108,36 +127,41 @@ async def received(request: Request, settings: Settings) -> AsyncIterator[Form]:
         await form.close()
 
 
-_CLOSE = {"Connection": "close"}
-
-
-def check_headers(request: Request, settings: Settings) -> None:
-    """Refuse by its headers what need not be read at all.
+def check_headers(request: Request, settings: Settings) -> str:
+    """Refuse by its headers what need not be read at all; return the form's boundary.
 
     Raises:
-        Problem: 413 or 415.
+        Problem: 413, 415 or 422.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "multipart/form-data":
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    if kind != b"multipart/form-data":
         raise Problem(
             415,
             "not_multipart",
             "the body is multipart/form-data with the recordings in the field files, for example "
             "curl -F files=@recording.wav",
-            _CLOSE,
         )
     claimed = request.headers.get("content-length", "0")
     if claimed.isdecimal() and int(claimed) > settings.max_request_bytes:
         raise too_large(settings)
+    boundary = options.get(b"boundary", b"").decode("latin-1")
+    if not _BOUNDARY.fullmatch(boundary):
+        raise Problem(
+            422,
+            "bad_multipart",
+            "the form cannot be read: its Content-Type names no boundary of 1 to 70 plain "
+            "characters; let the HTTP library write this header",
+        )
+    return boundary
 
 
-async def _limited(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
+async def _limited(request: Request, settings: Settings) -> AsyncGenerator[bytes, None]:
     """Yield a body until its limit, whatever its header said."""
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > max_bytes:
-            raise too_large(request.app.state.service.settings)
+        if size > settings.max_request_bytes:
+            raise too_large(settings)
         yield chunk
 
 
@@ -148,7 +172,6 @@ def too_large(settings: Settings) -> Problem:
         "too_large",
         f"the request is over {settings.max_request_bytes / MIB:g} MiB; send fewer or shorter "
         "recordings at once",
-        _CLOSE,
     )
 
 

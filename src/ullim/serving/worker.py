@@ -36,7 +36,7 @@ def main() -> None:
         limits = audio.Limits(**start["limits"])
         _warm(predictors, limits)
     except Exception as error:
-        replies.write(packed({"error": {"code": "start", "message": str(error)}}))
+        replies.write(_failed("start", str(error)))
         return
     confine(start["memory_bytes"])
     replies.write(packed({"ready": True}))
@@ -47,7 +47,7 @@ def main() -> None:
         cpu_limit(job["cpu_s"])
         reply, sound = _answered(predictors, job, recording, limits)
         del recording
-        replies.write(packed(reply))
+        replies.write(reply)
         if not sound:
             return  # memory ran out once: a fresh process is worth more than this one
 
@@ -72,8 +72,8 @@ def _warm(predictors: Mapping[str, Any], limits: Any) -> None:
 
 def _answered(
     predictors: Mapping[str, Any], job: Mapping[str, Any], recording: bytes, limits: Any
-) -> tuple[dict[str, Any], bool]:
-    """Return the reply, and whether this process may go on."""
+) -> tuple[bytes, bool]:
+    """Return the reply's bytes, and whether this process may go on."""
     from ullim.serving.answer import answer
 
     started = time.perf_counter()
@@ -86,16 +86,20 @@ def _answered(
             lang=job["lang"],
             limits=limits,
         )
+        work_s = round(time.perf_counter() - started, 4)
+        return packed({"answer": given, "work_s": work_s}), True
     except UllimError as error:
-        return {"error": {"code": error.code, "message": str(error)}}, True
+        return _failed(error.code, str(error)), True
     except MemoryError:
         said = "the recording takes more memory than one may; give a shorter one, or fewer channels"
-        return {"error": {"code": "too_costly", "message": said}}, False
+        return _failed("too_costly", said), False
     except Exception as error:
         # The kind of error only: its message may quote the recording.
-        said = f"a fault of the service ({type(error).__name__}); it was logged"
-        return {"error": {"code": "internal", "message": said}}, True
-    return {"answer": given, "work_s": round(time.perf_counter() - started, 4)}, True
+        return _failed("internal", f"a fault of the service: {type(error).__name__}"), True
+
+
+def _failed(code: str, message: str) -> bytes:
+    return packed({"error": {"code": code, "message": message}})
 
 
 def _received(requests: BinaryIO) -> dict[str, Any] | None:
