@@ -92,7 +92,7 @@ def test_only_language_and_model_are_remembered() -> None:
 
 def colours(scheme: str) -> dict[str, str]:
     """Return the custom properties of a scheme that are plain colours."""
-    text = STYLES["style.css"]
+    text = STYLES["colours.css"]
     start = text.index("@media (prefers-color-scheme: dark)")
     part = text[start:] if scheme == "dark" else text[:start]
     found = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", part))
@@ -131,7 +131,7 @@ def test_words_are_read_on_every_ground(ink: str, ground: str, scheme: str) -> N
 
 def test_no_two_emotions_look_alike_without_colour() -> None:
     patterns = dict(
-        re.findall(r'\[data-emotion="(\w+)"\] \{[^}]*?--pattern: ([^;]+);', STYLES["results.css"])
+        re.findall(r'\[data-emotion="(\w+)"\] \{[^}]*?--pattern: ([^;]+);', STYLES["emotions.css"])
     )
     patterns["neutral"] = "none"
     assert patterns.keys() == set(LABELS)

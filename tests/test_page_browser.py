@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 
 import page_service
 import ullim
@@ -43,6 +44,7 @@ Open = Callable[..., Any]
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of recordings; the stand-in answers by their names."""
     folder = tmp_path_factory.mktemp("recordings")
+    soundfile.write(folder / "microphone.wav", *soundfile.read(ullim.demo_clip()))
     first = page_service.write_wav(folder / "morning.wav")
     for name in ("uncertain.wav", "between.wav", "door.wav", "broken.wav", "=evil,.wav"):
         shutil.copy(first, folder / name)
@@ -63,7 +65,7 @@ def chromium(recordings: Path) -> Iterator[Any]:
                 "--no-sandbox",
                 "--use-fake-device-for-media-stream",
                 "--use-fake-ui-for-media-stream",
-                f"--use-file-for-fake-audio-capture={recordings / 'morning.wav'}",
+                f"--use-file-for-fake-audio-capture={recordings / 'microphone.wav'}",
             ],
         )
         yield browser
@@ -663,3 +665,13 @@ def test_the_service_answers_the_microphone(open_page: Open, real_service: str) 
     expect(page.get_by_role("timer")).to_have_text(re.compile(r"0:01\.\d"))
     page.get_by_role("button", name="Stop and analyse").click()
     expect(page.locator(".result .verdict")).to_be_visible()
+
+
+def test_the_service_follows_the_page_live(open_page: Open, real_service: str) -> None:
+    page = open_page(url=real_service)
+    page.get_by_role("tab", name="Live").click()
+    page.get_by_role("button", name="Start listening").click()
+    expect(page.locator(".live-now .big")).to_be_visible(timeout=20_000)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator(".live-said tbody tr").first).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("alert")).to_be_empty()

@@ -15,15 +15,18 @@ export function save(name, type, content) {
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
 
+const DRAWN = new Set(["picture", "waveform"]);
+
 /** Return answers as JSON, without the drawing data. */
 export function jsonOf(answers) {
-  return `${JSON.stringify(answers, (key, value) => (key === "picture" || key === "waveform" ? undefined : value), 2)}\n`;
+  return `${JSON.stringify(answers, (key, value) => (DRAWN.has(key) ? undefined : value), 2)}\n`;
 }
 
 /** Return a timeline as CSV, a row for each stretch. */
 export function csvOfTimeline(prediction) {
-  const labels = Object.keys(prediction.scores ?? {});
-  const rows = (prediction.timeline ?? []).map((one) => [
+  const timeline = prediction.timeline ?? [];
+  const labels = labelsOf(timeline);
+  const rows = timeline.map((one) => [
     prediction.file,
     one.start_s,
     one.end_s,
@@ -37,7 +40,7 @@ export function csvOfTimeline(prediction) {
 
 /** Return one row for each recording. */
 export function csvOfAll(predictions) {
-  const labels = [...new Set(predictions.flatMap((one) => Object.keys(one.scores ?? {})))];
+  const labels = labelsOf(predictions);
   const rows = predictions.map((one) => [
     one.file,
     one.model ?? "",
@@ -48,6 +51,10 @@ export function csvOfAll(predictions) {
     ...labels.map((label) => one.scores?.[label] ?? ""),
   ]);
   return csv([["file", "model", "duration_s", "status", "label", "confidence", ...labels], ...rows]);
+}
+
+function labelsOf(answers) {
+  return [...new Set(answers.flatMap((one) => Object.keys(one.scores ?? {})))];
 }
 
 function csv(rows) {

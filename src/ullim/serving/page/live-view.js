@@ -1,11 +1,13 @@
 // Live mode: what is heard now, the last seconds as a moving waveform, and what was heard so far.
 
 import { button, colourOf, fit, h, id, say, token } from "./dom.js";
-import { clock, percent, t } from "./i18n.js";
-import { bars, swatch, timelineTable } from "./parts.js";
+import { clock, t } from "./i18n.js";
+import { bars, reason, swatch, timelineRow, timelineTable, verdict } from "./parts.js";
 import { csvOfTimeline, jsonOf, save } from "./downloads.js";
 
 const SHOWN_S = 15;
+// Enough for the seconds shown, at two a second and more.
+const MOST_PARTIALS = 60;
 
 export class LiveView {
   /** @param {(label: string|null) => string} nameOf The word for a label. */
@@ -21,7 +23,7 @@ export class LiveView {
   }
 
   reset() {
-    Object.assign(this, { peaks: [], piece_s: 0, length_s: 0, segments: [], partial: null, voice: false });
+    Object.assign(this, { peaks: [], piece_s: 0, length_s: 0, segments: [], partials: [], partial: null, voice: false });
     Object.assign(this, { running: false, connected: true, labels: null });
   }
 
@@ -63,11 +65,12 @@ export class LiveView {
       this.voice = Boolean(event.active);
     } else if (event.type === "partial") {
       this.partial = event;
+      this.partials = [...this.partials.slice(-MOST_PARTIALS), event];
     } else if (event.type === "final") {
       this.partial = null;
       this.segments.push(event);
-      say(`${clock(event.start_s)}: ${this.verdict(event)}`);
-      this.renderSaid();
+      say(`${clock(event.start_s)}: ${verdict(event, this.nameOf)}`);
+      this.addSaid(event);
     } else {
       return;
     }
@@ -97,8 +100,8 @@ export class LiveView {
             h(
               "div",
               { class: "verdict" },
-              h("p", { class: "big" }, sure ? swatch(shown.label) : null, this.verdict(shown)),
-              h("p", { class: "why" }, this.why(shown)),
+              h("p", { class: "big" }, sure ? swatch(shown.label) : null, verdict(shown, this.nameOf)),
+              h("p", { class: "why" }, reason(shown, this.nameOf)),
             ),
             this.labels && shown.scores
               ? bars({}, this.nameOf, this.labels.map((label) => [label, shown.scores[label] ?? 0]))
@@ -113,30 +116,34 @@ export class LiveView {
       this.said.replaceChildren();
       return;
     }
-    const timeline = this.segments.map(({ type, segment, ...heard }) => heard);
-    const whole = { file: "live", scores: this.segments.find((one) => one.label)?.scores, timeline };
     this.said.replaceChildren(
       h("h3", {}, t("live_said")),
-      timelineTable(timeline, this.nameOf),
+      timelineTable(this.segments, this.nameOf),
       h(
         "div",
         { class: "buttons" },
         h("span", { class: "hint" }, t("save")),
-        button(t("save_json"), () => save("live.json", "application/json", jsonOf({ model: this.model, timeline }))),
-        button(t("save_csv"), () => save("live.csv", "text/csv", csvOfTimeline(whole))),
+        button(t("save_json"), () => save("live.json", "application/json", jsonOf(this.heard()))),
+        button(t("save_csv"), () => save("live.csv", "text/csv", csvOfTimeline(this.heard()))),
       ),
     );
   }
 
-  verdict(event) {
-    return event.status === "ok" ? this.nameOf(event.label) : t(event.status);
+  /** Add a row, so that what has the focus keeps it. */
+  addSaid(event) {
+    const rows = this.said.querySelector("tbody");
+    if (!rows) {
+      this.renderSaid();
+      return;
+    }
+    rows.append(timelineRow(event, this.nameOf));
+    const box = rows.closest(".wide");
+    box.scrollTop = box.scrollHeight;
   }
 
-  why(event) {
-    if (!event.label || event.confidence === null || event.confidence === undefined) return "";
-    return event.status === "ok"
-      ? t("ok_words", { percent: percent(event.confidence) })
-      : `${t("closest")}: ${this.nameOf(event.label)}, ${percent(event.confidence)}`;
+  heard() {
+    const timeline = this.segments.map(({ type, segment, ...heard }) => heard);
+    return { file: "live", model: this.model, timeline };
   }
 
   draw() {
@@ -163,7 +170,7 @@ export class LiveView {
 
   labelAt(seconds) {
     const over = (one) => seconds >= one.start_s && seconds < one.end_s;
-    if (this.partial && over(this.partial)) return this.partial.label;
-    return this.segments.findLast(over)?.label ?? null;
+    // What is final counts; before that, the latest of the partial answers over that moment.
+    return (this.segments.findLast(over) ?? this.partials.findLast(over))?.label ?? null;
   }
 }

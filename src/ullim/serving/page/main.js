@@ -115,7 +115,14 @@ async function showCard() {
 
 function ask(blob, name) {
   clearNotice();
-  const question = { name, model: id("model").value || null, labels: chosenLabels(), lang: lang(), include: INCLUDE, signal: state.stop.signal };
+  const question = {
+    name,
+    model: id("model").value || null,
+    labels: chosenLabels(),
+    lang: lang(),
+    include: INCLUDE,
+    signal: state.stop.signal,
+  };
   const words = h("span", {}, t("listening", { name }));
   const waiting = h("li", { class: "result waiting" }, h("span", { class: "spinner", "aria-hidden": "true" }), words);
   id("list").prepend(waiting);

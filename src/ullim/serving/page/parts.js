@@ -3,6 +3,23 @@
 import { h } from "./dom.js";
 import { clock, percent, t } from "./i18n.js";
 
+/** Return the answer in a word or two. */
+export function verdict(prediction, nameOf) {
+  return prediction.status === "ok" ? nameOf(prediction.label) : t(prediction.status);
+}
+
+/** Return what stands behind the answer, in a sentence. */
+export function reason(prediction, nameOf) {
+  if (prediction.status === "error") return prediction.error?.detail ?? prediction.error ?? "";
+  if (prediction.status === "no_speech") return t("no_speech_words");
+  const [, second] = ranked(prediction.scores ?? {});
+  return t(`${prediction.status}_words`, {
+    label: nameOf(prediction.label),
+    second: second ? nameOf(second[0]) : "",
+    percent: percent(prediction.confidence),
+  });
+}
+
 /** Return labels and probabilities, the most probable first. */
 export function ranked(scores) {
   return Object.entries(scores).sort(([, a], [, b]) => b - a);
@@ -49,19 +66,23 @@ export function timelineTable(timeline, nameOf) {
       h(
         "tbody",
         {},
-        timeline.map((segment) => {
-          const p = segment.confidence ?? segment.scores?.[segment.label];
-          return h(
-            "tr",
-            {},
-            h("td", {}, clock(segment.start_s)),
-            h("td", {}, clock(segment.end_s)),
-            h("td", {}, swatch(segment.label), segmentWords(segment, nameOf)),
-            h("td", {}, segment.label && p !== undefined && p !== null ? percent(p) : ""),
-          );
-        }),
+        timeline.map((segment) => timelineRow(segment, nameOf)),
       ),
     ),
+  );
+}
+
+/** Return a stretch as a row of that table. */
+export function timelineRow(segment, nameOf) {
+  const p = segment.confidence ?? segment.scores?.[segment.label];
+  const known = segment.label && p !== undefined && p !== null;
+  return h(
+    "tr",
+    {},
+    h("td", {}, clock(segment.start_s)),
+    h("td", {}, clock(segment.end_s)),
+    h("td", {}, swatch(segment.label), segmentWords(segment, nameOf)),
+    h("td", {}, known ? percent(p) : ""),
   );
 }
 

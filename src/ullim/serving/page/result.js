@@ -4,7 +4,7 @@ import { cuesView } from "./cues.js";
 import { button, h } from "./dom.js";
 import { csvOfTimeline, jsonOf, save, savePicture } from "./downloads.js";
 import { clock, percent, t } from "./i18n.js";
-import { bars, bitmapOf, ranked, swatch, timelineTable } from "./parts.js";
+import { bars, bitmapOf, reason, swatch, timelineTable, verdict } from "./parts.js";
 import { Player } from "./player.js";
 import { Waveform } from "./waveform.js";
 
@@ -192,23 +192,6 @@ export class Result {
       h("div", { class: "inside" }, children),
     );
   }
-}
-
-/** Return the answer in a word or two. */
-export function verdict(prediction, nameOf) {
-  return prediction.status === "ok" ? nameOf(prediction.label) : t(prediction.status);
-}
-
-/** Return what stands behind the answer, in a sentence. */
-export function reason(prediction, nameOf) {
-  if (prediction.status === "error") return prediction.error?.detail ?? prediction.error ?? "";
-  if (prediction.status === "no_speech") return t("no_speech_words");
-  const [, second] = ranked(prediction.scores ?? {});
-  return t(`${prediction.status}_words`, {
-    label: nameOf(prediction.label),
-    second: second ? nameOf(second[0]) : "",
-    percent: percent(prediction.confidence),
-  });
 }
 
 /** Paint a PNG on a canvas: unlike an `img`, that needs no `data:` or `blob:` address. */

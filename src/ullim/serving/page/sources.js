@@ -5,6 +5,9 @@ import { clock, t } from "./i18n.js";
 import { canListen, openMicrophone, toWav } from "./microphone.js";
 import { Stream } from "./stream.js";
 
+// Five minutes of 48 kHz are 29 MB, which a service takes; longer recordings come as files.
+const MOST_S = 300;
+
 /** Make the tabs of the page work by pointer and by arrow keys. */
 export function tabs(onLeave) {
   const all = [...document.querySelectorAll("[role=tab]")];
@@ -118,16 +121,18 @@ export function recorder({ onRecording, onError }) {
       const pieces = [];
       let samples = 0;
       level.clear();
-      const microphone = await openMicrophone(
+      let microphone = null;
+      microphone = await openMicrophone(
         (piece, peak) => {
           pieces.push(piece);
           samples += piece.length;
           level.add(peak);
-          if (microphone) time.textContent = clock(samples / microphone.samplingRate);
+          const seconds = samples / (microphone?.samplingRate ?? 48_000);
+          time.textContent = `${clock(seconds)} / ${clock(MOST_S, 0)}`;
+          if (seconds >= MOST_S) control.turnOff();
         },
         () => lost(control, onError),
       );
-      time.textContent = clock(0);
       return { microphone, pieces };
     },
     async stop({ microphone, pieces }) {
@@ -147,7 +152,8 @@ export function live({ view, asked, onError }) {
   const control = new Switch("live", {
     async start() {
       let stream = null;
-      const microphone = await openMicrophone(
+      let microphone = null;
+      microphone = await openMicrophone(
         (piece, peak) => {
           view.hear(peak, piece.length / (microphone?.samplingRate ?? 48_000));
           stream?.send(piece);
