@@ -248,8 +248,8 @@ def test_one_recording_is_shown_whole(open_page: Open, recordings: Path) -> None
         ("between.wav", "ko", "둘 사이", "기쁨, 놀람"),
         ("door.wav", "en", "No speech", "Nobody is heard speaking"),
         ("door.wav", "ko", "음성 없음", "말소리가 들리지 않아"),
-        ("broken.wav", "en", "Could not be used", "give WAV or FLAC"),
-        ("broken.wav", "ko", "쓸 수 없음", "give WAV or FLAC"),
+        ("broken.wav", "en", "Could not be used", "not a recording that can be read"),
+        ("broken.wav", "ko", "쓸 수 없음", "읽을 수 있는 녹음 파일이 아닙니다"),
     ],
 )
 def test_what_is_no_plain_answer_is_said_plainly(
@@ -259,7 +259,7 @@ def test_what_is_no_plain_answer_is_said_plainly(
     give(page, recordings / name)
     result = page.locator(".result")
     expect(result.get_by_text(verdict, exact=True).locator("visible=true")).to_be_visible()
-    expect(result.locator(".why")).to_contain_text(reason)
+    expect(result.locator(".inside").first).to_contain_text(reason)
     expect(page.get_by_role("status").first).to_contain_text(verdict)
 
 
@@ -347,7 +347,7 @@ def test_a_change_of_language_says_everything_anew(
     page.get_by_role("radio", name="한국어").check()
     expect(page.locator(".big")).to_have_text("기쁨")
     expect(page.get_by_text("다른 사람들의 중립 음성보다 더 느립니다")).to_be_visible()
-    assert service.asked[-1]["include"] == "cues"
+    assert service.asked[-1]["include"] == "cues,picture"
     page.get_by_role("radio", name="English").check()
     expect(page.get_by_text("slower than the neutral speech of others")).to_be_visible()
 
@@ -372,7 +372,8 @@ def test_a_service_that_stays_busy_is_believed(
     page = open_page()
     service.busy = 100
     give(page, recordings / "morning.wav")
-    expect(page.locator(".why")).to_have_text("all workers are busy")
+    expect(page.locator(".result .inside")).to_contain_text("The service is busy.")
+    expect(page.locator(".result .hint")).to_have_text("all workers are busy")
 
 
 def test_a_token_is_asked_for_and_kept_in_the_tab(
@@ -395,7 +396,7 @@ def test_an_unreachable_service_is_told(open_page: Open, recordings: Path) -> No
     page = open_page()
     page.route("**/v1/predict", lambda route: route.fulfill(status=502, body="<html>"))
     give(page, recordings / "morning.wav")
-    expect(page.locator(".why")).to_contain_text("502")
+    expect(page.locator(".result .inside")).to_contain_text("502")
 
 
 # -- the microphone --------------------------------------------------------------------------

@@ -41,11 +41,12 @@ export function clock(seconds, digits = 1) {
   return `${minutes}:${rest.padStart(digits ? digits + 3 : 2, "0")}`;
 }
 
-/** Return what to say of an error. */
+/** Return what to say of an error: ours by its code, or else what the service says. */
 export function wordsOf(error) {
+  if (`code_${error.code}` in STRINGS.en) return t(`code_${error.code}`);
   if (error.name === "NotAllowedError") return t("error_denied");
   if (error.name === "NotFoundError") return t("error_no_microphone");
   if (error.code === "unreachable") return t("error_unreachable");
   if (error.code === "bad_answer" && !error.detail) return t("error_bad_answer", error);
-  return error.detail || error.title || t("error_unexpected", { detail: error.message });
+  return error.detail || error.title || t("error_unexpected", { detail: error.message ?? error.code });
 }

@@ -128,6 +128,7 @@ function ask(blob, name) {
   id("list").prepend(waiting);
   showResults();
   say(words.textContent);
+  waiting.scrollIntoView({ block: "nearest" });
   // One after the other: the service is shared, and the first answers come soonest that way.
   state.asking = state.asking.then(async () => {
     let prediction;
@@ -137,7 +138,8 @@ function ask(blob, name) {
       });
     } catch (error) {
       if (error.name === "AbortError") return;
-      prediction = { status: "error", error: { detail: wordsOf(error) } };
+      const { code, detail, title, status, message } = error;
+      prediction = { status: "error", error: { code, detail, title, status, message } };
     }
     show(waiting, blob, { ...prediction, file: name });
   });
@@ -152,6 +154,9 @@ function show(waiting, blob, prediction) {
   // Alone it is shown whole; among others all but the first are a line each.
   result.setOpen(state.results.length === 1 || prediction.status === "error");
   showResults();
+  // On a phone the answer would otherwise begin below what is seen.
+  const low = result.element.getBoundingClientRect().top > 0.5 * window.innerHeight;
+  if (low && !document.querySelector(".waiting")) result.element.scrollIntoView({ block: "start" });
   say(t("announce_result", { name: prediction.file, words: result.words() }));
 }
 
@@ -193,10 +198,10 @@ async function reword(result) {
   if (result.lang === lang() || prediction.status === "error" || prediction.status === "no_speech") return;
   const wanted = lang();
   try {
-    const asked = { name: prediction.file, model: prediction.model, labels: null, lang: wanted, include: ["cues"] };
-    const { cues } = await predict(blob, asked);
+    const asked = { name: prediction.file, model: prediction.model, labels: null, lang: wanted, include: ["cues", "picture"] };
+    const { cues, picture } = await predict(blob, asked);
     if (lang() !== wanted) return;
-    result.prediction = { ...prediction, cues };
+    result.prediction = { ...prediction, cues, picture };
     result.lang = wanted;
     result.render();
   } catch {

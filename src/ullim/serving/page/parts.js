@@ -1,7 +1,7 @@
 // The pieces that answers are shown with, in a result and in live mode alike.
 
 import { h } from "./dom.js";
-import { clock, percent, t } from "./i18n.js";
+import { clock, percent, t, wordsOf } from "./i18n.js";
 
 /** Return the answer in a word or two. */
 export function verdict(prediction, nameOf) {
@@ -10,7 +10,7 @@ export function verdict(prediction, nameOf) {
 
 /** Return what stands behind the answer, in a sentence. */
 export function reason(prediction, nameOf) {
-  if (prediction.status === "error") return prediction.error?.detail ?? prediction.error ?? "";
+  if (prediction.status === "error") return wordsOf(prediction.error);
   if (prediction.status === "no_speech") return t("no_speech_words");
   const [, second] = ranked(prediction.scores ?? {});
   return t(`${prediction.status}_words`, {

@@ -46,7 +46,7 @@ export class Player {
     context ??= new AudioContext();
     await context.resume();
     this.buffer ??= await context.decodeAudioData(await this.blob.arrayBuffer());
-    if (this.playing) return;
+    if (this.playing || this.closed) return; // or was, while it was being decoded
     sounding?.pause();
     sounding = this;
     if (this.position_s >= this.buffer.duration - 0.05) this.position_s = 0;
@@ -77,6 +77,7 @@ export class Player {
   /** Stop for good and forget the sound. */
   close() {
     this.pause();
+    this.closed = true;
     this.buffer = null;
     if (sounding === this) sounding = null;
   }

@@ -45,7 +45,7 @@ export class Result {
     const { prediction } = this;
     const inside =
       prediction.status === "error"
-        ? [h("p", { class: "why" }, prediction.error?.detail ?? prediction.error ?? "")]
+        ? [this.failure()]
         : [this.answer(), this.sound(), this.table(), this.cues(), this.picture()];
     this.element.replaceChildren(
       this.folding("whole", "", this.summary(), [...inside, this.buttons()]),
@@ -64,7 +64,7 @@ export class Result {
     const sure = prediction.status === "ok";
     return [
       h("h3", {}, prediction.file),
-      h("span", { class: "length" }, prediction.duration_s ? clock(prediction.duration_s) : ""),
+      h("span", { class: "length" }, prediction.duration_s ? `${clock(prediction.duration_s)} · ${prediction.model}` : ""),
       h(
         "span",
         { class: `chip ${prediction.status}` },
@@ -73,6 +73,14 @@ export class Result {
         sure ? ` ${percent(prediction.confidence)}` : null,
       ),
     ];
+  }
+
+  /** What went wrong in the language of the page, and the service's own words, which are English. */
+  failure() {
+    const { error } = this.prediction;
+    const words = reason(this.prediction, this.nameOf);
+    const detail = error.detail && error.detail !== words ? error.detail : null;
+    return h("div", {}, h("p", {}, words), detail ? h("p", { class: "hint", lang: "en" }, detail) : null);
   }
 
   answer() {
