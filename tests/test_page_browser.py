@@ -436,9 +436,15 @@ class LiveService:
         self.hang_up_after_s = hang_up_after_s
         self.accepted = 0
         self.told = False
+        self.refusals = 0
         page.route_web_socket("**/v1/stream", self.talk)
 
     def talk(self, socket: Any) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            socket.close(code=1013)
+            return
+
         def tell(**event: Any) -> None:
             socket.send(json.dumps(event))
 
@@ -457,6 +463,7 @@ class LiveService:
             heard_s = self.accepted / self.starts[0]["sampling_rate"]
             if self.hang_up_after_s and heard_s > self.hang_up_after_s:
                 self.hang_up_after_s = None
+                self.refusals = 1  # for long enough that the page is seen to say so
                 socket.close(code=1011)
             elif heard_s > 0.5 and not self.told:
                 self.told = True
@@ -500,8 +507,7 @@ def test_live_mode_comes_back_after_a_lost_connection(open_page: Open) -> None:
     page.get_by_role("tab", name="실시간").click()
     page.get_by_role("button", name="듣기 시작").click()
     expect(page.get_by_text("연결이 끊어졌습니다")).to_be_visible()
-    expect(page.get_by_text("듣는 중…")).to_be_visible()
-    page.wait_for_timeout(300)
+    expect(page.get_by_text("듣는 중…")).to_be_visible(timeout=20_000)
     page.get_by_role("button", name="멈추기").click()
     expect(page.locator(".live-said tbody tr")).to_have_count(2)
     first, second = service.starts
