@@ -28,7 +28,7 @@ import soundfile
 import page_service
 import ullim
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 playwright_api = pytest.importorskip(
     "playwright.sync_api", reason="playwright is missing: pip install -e '.[browser]'"
