@@ -16,11 +16,13 @@ from ullim.cli import (
     features,
     features_plot,
     features_profile,
+    listen,
     models,
     predict,
     recipes,
     report,
     run,
+    serve,
     train,
 )
 from ullim.cli.console import complain
@@ -34,7 +36,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("predict")(predict.predict)
+app.command("listen")(listen.listen)
 app.command("audit")(audit.audit)
+app.command("serve")(serve.serve)
 app.command("run")(run.run)
 app.command("train")(train.train)
 app.command("compare")(compare.compare)

@@ -36,6 +36,7 @@ class Predictor:
     Attributes:
         bundle: What is loaded.
         labels: The emotions it tells apart, in the order of ``scores``.
+        sampling_rate: Rate its features are computed at, in Hz.
     """
 
     def __init__(self, loaded: bundle.Bundle, *, threads: int = 1) -> None:
@@ -49,7 +50,7 @@ class Predictor:
                 "from one rate; install a newer ullim",
                 code="unsupported",
             )
-        (self._rate,) = rates
+        (self.sampling_rate,) = rates
         self._features = loaded.features
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -129,7 +130,7 @@ class Predictor:
         chosen = self.columns(labels)
         threshold = self._threshold(reject_below)
         allowed = limits or audio.Limits()
-        voice = _Voice(self._rate)
+        voice = _Voice(self.sampling_rate)
         starts, lengths, probabilities = self._windows(
             voice.listen(self._blocks(source, sampling_rate, allowed))
         )
@@ -138,8 +139,8 @@ class Predictor:
         names = [self.labels[column] for column in chosen]
         answer = timeline.decide(
             timeline.Windows(
-                starts / self._rate,
-                lengths / self._rate,
+                starts / self.sampling_rate,
+                lengths / self.sampling_rate,
                 emotions,
                 silence,
             ),
@@ -195,7 +196,7 @@ class Predictor:
     def _blocks(
         self, source: Source, sampling_rate: int | None, limits: audio.Limits
     ) -> Iterable[FloatArray]:
-        rate = self._rate
+        rate = self.sampling_rate
         if not isinstance(source, np.ndarray):
             if sampling_rate is not None:
                 raise UllimError(
@@ -237,7 +238,7 @@ class Predictor:
         self, blocks: Iterable[FloatArray]
     ) -> Iterator[tuple[int, int, dict[str, FloatArray]]]:
         """Yield start and length of each window, in samples, and its features."""
-        window, rate = self.bundle.manifest.window, self._rate
+        window, rate = self.bundle.manifest.window, self.sampling_rate
         length = None if window.mode == "whole" else round(window.length_s * rate)
         for start, samples in cut(blocks, length, round(window.hop_s * rate)):
             heard = window.fill(samples, rate)
@@ -248,7 +249,7 @@ class Predictor:
         self, blocks: Iterable[FloatArray]
     ) -> Iterator[tuple[int, int, dict[str, FloatArray]]]:
         """Yield the same of pieces that are cut from features, as training cuts them."""
-        window, rate = self.bundle.manifest.window, self._rate
+        window, rate = self.bundle.manifest.window, self.sampling_rate
         length = round(window.length_s * rate)
         for start, samples in stretches(blocks, window.stretch(rate), length):
             heard = window.fill(samples, rate)
