@@ -14,8 +14,7 @@ from ullim.inference.voice import FRAME_S
 class Phrasing:
     """How running speech is cut into phrases.
 
-    The detector decides every 30 ms, and lets a voice ring on for up to 0.18 s of its own;
-    ``hangover_s`` comes on top of that.
+    Voice is decided every 30 ms, and a final answer falls due when ``hangover_s`` is over.
 
     Attributes:
         hangover_s: A phrase has ended when nobody has spoken for this long, in seconds.
