@@ -189,7 +189,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path, help="folders of speech clips")
     parser.add_argument("--streams", type=int, default=4, help="at the same time")
-    parser.add_argument("--clips", type=int, default=40, help="in all, drawn by a fixed seed")
+    parser.add_argument("--clips", type=int, default=40, help="in all")
+    parser.add_argument("--seed", type=int, default=1, help="which clips are drawn")
     parser.add_argument("--format", choices=["pcm16", "webm"], default="pcm16")
     parser.add_argument("--model", help="name or folder; the default bundle if left out")
     arguments = parser.parse_args()
@@ -201,7 +202,9 @@ def main() -> None:
     )
     if len(found) < arguments.clips:
         parser.error(f"{len(found)} recordings found; --clips {arguments.clips} are asked for")
-    chosen = np.random.default_rng(0).choice(len(found), arguments.clips, replace=False)
+    chosen = np.random.default_rng(arguments.seed).choice(
+        len(found), arguments.clips, replace=False
+    )
     files = [found[index] for index in chosen]
     port = free_port()
     command = [sys.executable, "-m", "ullim", "serve", "--port", str(port)]

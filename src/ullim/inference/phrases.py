@@ -29,7 +29,7 @@ class Phrasing:
     min_speech_s: float = 0.21
     lead_s: float = 0.21
     max_phrase_s: float = 15.0
-    partial_every_s: float = 0.42
+    partial_every_s: float = 0.36
 
     def __post_init__(self) -> None:
         lowest = {"min_speech_s": 0.09, "max_phrase_s": 1.0, "lead_s": 0.0}
