@@ -14,7 +14,7 @@ from ullim.serving.app import create_app
 from ullim.serving.service import Service
 from ullim.serving.settings import MIB, Settings
 
-_MAX_CONNECTIONS = 1000
+_MAX_CONNECTIONS = 512  # with pipes and temporary files, under the usual limit of 1,024 files
 
 
 class _Server(uvicorn.Server):
