@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -125,10 +126,9 @@ class Worker:
     async def kill(self) -> None:
         """End the process now."""
         if self.alive:
-            try:
+            with suppress(ProcessLookupError):
                 self.process.kill()
-            except ProcessLookupError:
-                return
+        await self.process.wait()
 
     async def stop(self) -> None:
         """Let the process end by itself, or end it."""
@@ -139,7 +139,6 @@ class Worker:
                 await self.process.wait()
         except TimeoutError:
             await self.kill()
-            await self.process.wait()
 
     async def _send(self, data: bytes) -> None:
         assert self.process.stdin is not None
