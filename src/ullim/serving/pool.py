@@ -7,18 +7,16 @@ starts the next. A request takes an idle worker, and gives it back by the answer
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
-import ullim
 from ullim.serving.frames import LENGTH, MAX_MESSAGE, packed, unpacked
 from ullim.serving.problems import Problem
+from ullim.serving.worker import environment
 
 _CHUNK = 256 * 1024
 _ATTEMPTS = 2
@@ -69,7 +67,6 @@ class Worker:
         Raises:
             WorkerDiedError: It ended, or said what is wrong.
         """
-        package = str(Path(ullim.__file__).parent.parent)
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",  # nothing in the folder the service was started from can stand for a module
@@ -79,7 +76,7 @@ class Worker:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,  # a Ctrl-C in the terminal reaches only the service
-            env={**_environment(), "PYTHONPATH": _joined(package, os.environ.get("PYTHONPATH"))},
+            env=environment(),
         )
         worker = cls(process)
         try:
@@ -314,13 +311,3 @@ def busy(retry_after_s: int) -> Problem:
         f"more requests wait than the service can answer soon; try again in {retry_after_s} s",
         {"Retry-After": str(retry_after_s)},
     )
-
-
-def _environment() -> dict[str, str]:
-    """Return this process' environment for a worker: one thread each, and no secret of ours."""
-    kept = {name: value for name, value in os.environ.items() if name != "ULLIM_TOKEN"}
-    return {**kept, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-
-
-def _joined(*paths: str | None) -> str:
-    return os.pathsep.join(path for path in paths if path)

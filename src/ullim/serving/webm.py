@@ -22,7 +22,7 @@ import numpy as np
 
 from ullim._media import scaled
 from ullim.errors import AudioError
-from ullim.serving.worker import confine, cpu_limit
+from ullim.serving.worker import confine, cpu_limit, environment
 from ullim.types import FloatArray
 
 MAGIC = b"\x1aE\xdf\xa3"
@@ -50,12 +50,12 @@ class Decoding:
     async def begin(cls) -> Decoding:
         """Start the process."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "ullim.serving.webm"),
+            *(sys.executable, "-P", "-m", "ullim.serving.webm"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            # Of the many threads that NumPy would start, each takes addresses.
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            start_new_session=True,  # a Ctrl-C in the terminal reaches only the service
+            env=environment(),
             limit=_READ_BYTES,
         )
         return cls(process)
