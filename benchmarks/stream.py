@@ -42,6 +42,9 @@ PAUSE_S = 1.2
 QUIET_DB = -70.0
 WITHIN_DB = 30.0
 
+# Browsers write each packet as they have it; FFmpeg would keep five seconds of them together.
+_AS_BROWSERS = {"live": "1", "flush_packets": "1", "cluster_time_limit": str(round(1000 * PIECE_S))}
+
 
 @dataclass
 class Heard:
@@ -107,7 +110,7 @@ def pieces(sound: np.ndarray, container: str) -> list[tuple[float, bytes]]:
     file = io.BytesIO()
     file.seekable = lambda: False  # type: ignore[method-assign]
     found = []
-    with av.open(file, "w", format="webm", options={"live": "1", "flush_packets": "1"}) as sink:
+    with av.open(file, "w", format="webm", options=_AS_BROWSERS) as sink:
         track = sink.add_stream("libopus", rate=48_000, layout="mono")
         resampler = av.AudioResampler(
             format=track.format, layout="mono", rate=48_000, frame_size=960
