@@ -127,9 +127,10 @@ def pieces(sound: np.ndarray, container: str) -> list[tuple[float, bytes]]:
     return found
 
 
-async def play(port: int, files: list[Path], container: str, seed: int) -> Heard:
-    """Play clips to the service over one socket."""
-    sound, spans = composed(files, seed)
+async def play(
+    port: int, sent: list[tuple[float, bytes]], spans: list[tuple[float, float]], container: str
+) -> Heard:
+    """Play to the service over one socket."""
     told: list[tuple[float, dict[str, Any]]] = []
     async with connect(f"ws://127.0.0.1:{port}/v1/stream") as connection:
         await connection.send(json.dumps({"type": "start", "format": container}))
@@ -143,7 +144,7 @@ async def play(port: int, files: list[Path], container: str, seed: int) -> Heard
                 told.append((time.perf_counter() - began, json.loads(message)))
 
         listening = asyncio.create_task(listen())
-        for end_s, data in pieces(sound, container):
+        for end_s, data in sent:
             await asyncio.sleep(max(0.0, began + end_s - time.perf_counter()))
             await connection.send(data)
         await connection.send(json.dumps({"type": "stop"}))
@@ -182,9 +183,10 @@ def judged(told: list[tuple[float, dict[str, Any]]], spans: list[tuple[float, fl
 
 async def measure(port: int, files: list[Path], streams: int, container: str) -> list[Heard]:
     """Play to all streams at once; each has clips of its own."""
-    return await asyncio.gather(
-        *(play(port, files[number::streams], container, number) for number in range(streams))
-    )
+    # Encoding takes time that no stream must wait for.
+    composed_all = [composed(files[number::streams], number) for number in range(streams)]
+    prepared = [(pieces(sound, container), spans) for sound, spans in composed_all]
+    return await asyncio.gather(*(play(port, sent, spans, container) for sent, spans in prepared))
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ breaks it breaks nothing else, its memory and its processor time are bounded, it
 are pipes that make it wait, and it can be killed. :func:`main` is that process; :class:`Decoding`
 is the server's hand on it.
 
-The process writes ``{}`` once it can decode, then ``{"sampling_rate": 48000}`` on another line, then
+The process writes ``{}`` once it can decode, then the rate, ``{"sampling_rate": 48000}``, then
 mono samples as little-endian float32; should it fail, ``{"code": ..., "detail": ...}`` to stderr.
 """
 
