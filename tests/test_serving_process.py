@@ -20,7 +20,6 @@ import httpx
 import pytest
 
 from service import (
-    RATE,
     TOKEN,
     Server,
     predicted,
@@ -178,7 +177,7 @@ class TestPool:
             assert recording.reads == 2
             assert (await pool.run(self.job(), Recording(CLIP))).answer["status"] == "ok"
             assert first not in pool.pids
-            assert set(deaths) == {"signal 9", "time"}
+            assert deaths == ["time"]
 
         self.run(toy_bundle, scene, job_timeout_s=1.0)
 
@@ -429,31 +428,27 @@ def test_memory_does_not_grow_with_requests(server):
 
 
 @pytest.mark.slow
-def test_every_answer_is_what_openapi_says(toy_bundle):
-    schemathesis = pytest.importorskip("schemathesis")
-    from hypothesis import HealthCheck, Phase, given, settings
-
+def test_every_answer_is_what_openapi_says(toy_bundle, tmp_path):
+    """Schemathesis: examples, edges, sound and unsound requests, and sequences of them."""
+    pytest.importorskip("schemathesis")
+    # Random bytes are a sound form and no recording: that they are refused is right. And too many
+    # fields are 413, whatever else is wrong with them.
+    (tmp_path / "schemathesis.toml").write_text(
+        "[checks]\npositive_data_acceptance.enabled = false\n"
+        'negative_data_rejection.expected-statuses = ["4xx"]\n'
+    )
     with serving(toy_bundle, "--workers", "1") as server:
-        schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
-        operations = [found.ok() for found in schema.get_all_operations()]
-        assert len(operations) == 6
-        # Random bytes are a valid form and no recording: refusing them is right.
-        excluded = [schemathesis.checks.CHECKS.get_one("positive_data_acceptance")]
-        for operation in operations:
-
-            @given(case=operation.as_strategy())
-            @settings(
-                max_examples=60,
-                deadline=None,
-                derandomize=True,
-                database=None,
-                phases=[Phase.generate],
-                suppress_health_check=list(HealthCheck),
-            )
-            def check(case) -> None:
-                case.call_and_validate(excluded_checks=excluded)
-
-            check()
-        assert predicted(ask(server))["duration_s"] == len(CLIP[44:]) / 2 / RATE
+        command = [sys.executable, "-m", "schemathesis.cli", "run", "--max-examples", "40"]
+        done = subprocess.run(
+            [*command, "--seed", "1", "--no-color", f"{server.url}/openapi.json"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=400,
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stdout
+        assert "Tested: 6" in done.stdout
+        assert predicted(ask(server))["status"] == "ok"
         assert not server.events("server")
         assert not server.events("worker_ended")

@@ -7,6 +7,8 @@ starts the next. A request takes an idle worker, and gives it back by the answer
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -55,10 +57,16 @@ class WorkerDiedError(Exception):
 
 
 class Worker:
-    """One process, and the pipes to it."""
+    """One process, and the pipes to it.
+
+    Attributes:
+        process: The process.
+        overran: Whether it was killed because it took too long.
+    """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
+        self.overran = False
 
     @classmethod
     async def start(cls, hello: Mapping[str, Any]) -> Worker:
@@ -115,7 +123,8 @@ class Worker:
                 while chunk := await payload.read(_CHUNK):
                     await self._send(chunk)
                 return await self._reply()
-        except BaseException:
+        except BaseException as error:
+            self.overran = isinstance(error, TimeoutError)
             # Whatever broke off, the pipes now hold half a message: this worker is of no more use.
             await self.kill()
             raise
@@ -123,8 +132,10 @@ class Worker:
     async def kill(self) -> None:
         """End the process now."""
         if self.alive:
+            # Not by asyncio's own kill(): it may collect the exit code before the loop does, which
+            # then never learns it.
             with suppress(ProcessLookupError):
-                self.process.kill()
+                os.kill(self.process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
         await self.process.wait()
 
     async def stop(self) -> None:
@@ -157,12 +168,7 @@ class Worker:
 
 
 class Pool:
-    """A fixed number of workers, replaced as they end.
-
-    Attributes:
-        deaths: Called with each worker's exit code, negative for a signal, when one ends although
-            nobody stopped it.
-    """
+    """A fixed number of workers, replaced as they end."""
 
     def __init__(
         self,
@@ -173,6 +179,15 @@ class Pool:
         queue_timeout_s: float,
         on_death: Callable[[str], None] = lambda reason: None,
     ) -> None:
+        """Start nothing yet.
+
+        Args:
+            n_workers: How many.
+            hello: What each is told when it starts.
+            job_timeout_s: How long one recording may keep a worker.
+            queue_timeout_s: How long one may wait for a worker.
+            on_death: Called with the reason when a worker ends although nobody stopped it.
+        """
         self._n = n_workers
         self._hello = dict(hello)
         self._job_timeout_s = job_timeout_s
@@ -242,7 +257,6 @@ class Pool:
             except WorkerDiedError:
                 continue
             except TimeoutError:
-                self._on_death("time")
                 raise Problem(
                     413,
                     "too_costly",
@@ -297,7 +311,8 @@ class Pool:
             self._idle.put_nowait(worker)
             code = await worker.process.wait()
             self._workers.discard(worker)
-            self._on_death(f"signal {-code}" if code < 0 else f"exit {code}")
+            how = f"signal {-code}" if code < 0 else f"exit {code}"
+            self._on_death("time" if worker.overran else how)
             wait_s = wait_s * 2 + 0.1 if time.perf_counter() - born < _CALM_S else 0.0
             await asyncio.sleep(min(_MAX_WAIT_S, wait_s))
             worker = None
