@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import json
 import logging
@@ -14,10 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from starlette.websockets import WebSocketDisconnect
+from typer.main import get_command
 
 from service import RATE, TOKEN, TestClient, predicted, problem_of, sent, sound, white
+from ullim.cli import app as cli
 from ullim.errors import UllimError
 from ullim.inference.predictor import Predictor
+from ullim.serving.api import FIELDS
 from ullim.serving.app import create_app
 from ullim.serving.settings import MIB, Settings
 
@@ -269,6 +274,15 @@ class TestProblems:
         finally:
             service.stopping = False
 
+    def test_a_full_disk(self, client, monkeypatch):
+        def full(*arguments: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("tempfile.SpooledTemporaryFile.rollover", full)
+        large = sound(35.0)
+        assert len(large) > MIB
+        assert problem_of(client.post("/v1/predict", files=sent(large))) == (503, "no_space")
+
     def test_a_full_queue_refuses_before_it_reads(self, client):
         service = client.app.state.service
         service._pending += 100
@@ -335,6 +349,14 @@ class TestWhoMayAsk:
     def test_its_own_page_may_ask(self, client, host):
         headers = {"Host": host, "Origin": f"http://{host}"}
         assert client.get("/v1/models", headers=headers).status_code == 200
+
+    def test_neither_may_their_sockets(self, client):
+        with (
+            pytest.raises(WebSocketDisconnect) as caught,
+            client.websocket_connect("/v1/stream", headers={"Origin": "https://evil.example"}),
+        ):
+            pass
+        assert caught.value.code == 1008
 
     def test_names_that_were_allowed(self, toy_bundle):
         settings = Settings(models=(str(toy_bundle),), allowed_hosts=("ser.example.org",))
@@ -416,6 +438,36 @@ class TestWhatItTells:
         assert (bad["code"], lost["route"]) == ("not_audio", "other")
         assert "SECRET" not in caplog.text
         assert not {"neutral", "happiness", "sadness", "anger"} & set(re.findall(r"\w+", str(good)))
+
+
+DOCUMENT = (Path(__file__).parent.parent / "docs" / "serving.md").read_text(encoding="utf-8")
+
+
+class TestDocument:
+    def test_names_every_option_and_none_that_is_not(self):
+        command = get_command(cli).commands["serve"]
+        options = {name for parameter in command.params for name in parameter.opts}
+        long = {name for name in options if name.startswith("--")}
+        named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", DOCUMENT.partition("With nginx")[0]))
+        assert named <= long
+        assert long - named <= {"--host", "--port", "--model"}  # `ullim serve --help` says enough
+
+    def test_states_the_limits_that_hold(self):
+        limits = Settings()
+        for stated in (
+            f"| a request | {limits.max_request_bytes // MIB} MiB |",
+            f"{limits.max_file_bytes // MIB} MiB, {limits.max_duration_s:g} s decoded, "
+            f"{limits.max_channels} channels",
+            f"{limits.max_files} and {limits.max_fields}; a field "
+            f"{limits.max_field_bytes // 1024} KiB",
+            f"| sending a request | {limits.upload_timeout_s:g} s |",
+            f"| waiting for a worker | {limits.queue_timeout_s:g} s, then 429 |",
+            f"{limits.job_timeout_s:g} s, and {limits.job_memory_bytes // 1024**3} GiB beside",
+            f"| {limits.queue}, then 429 at once |",
+            f"for\nat most {limits.shutdown_timeout_s} s",
+        ):
+            assert stated in DOCUMENT
+        assert set(re.findall(r"^\| `(\w+)` \|", DOCUMENT, re.M)) == FIELDS
 
 
 def read_png(data: bytes) -> tuple[int, int, bytes, np.ndarray]:

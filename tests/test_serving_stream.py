@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 import socket
 import threading
 import time
@@ -21,6 +22,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from ullim import audio
+from ullim.inference.phrases import Phrasing
 from ullim.inference.predictor import Predictor
 from ullim.inference.stream import Final, Stream
 from ullim.serving import stream
@@ -28,6 +30,7 @@ from ullim.serving.edge import Edge
 from ullim.serving.service import Service
 from ullim.serving.sessions import Sessions
 from ullim.serving.settings import Settings, StreamLimits
+from ullim.serving.worker import environment
 from ullim.types import FloatArray
 
 RATE = 16_000
@@ -405,6 +408,34 @@ class TestErrors:
             connection.send(bytes((1 << 20) + 2))
             events, close = until_closed(connection)
         assert (events[-1]["code"], close) == ("too_large", 1009)
+
+
+def test_a_decoder_is_told_no_secret(monkeypatch):
+    monkeypatch.setenv("ULLIM_TOKEN", TOKEN)
+    assert TOKEN not in environment().values()
+
+
+def test_the_page_of_streaming_states_the_limits_that_hold():
+    page = (Path(__file__).parent.parent / "docs" / "streaming.md").read_text(encoding="utf-8")
+    limits, phrasing = StreamLimits(), Phrasing()
+    for stated in (
+        f"| {limits.max_sessions} (`--max-streams`) |",
+        f"| {limits.max_duration_s:g} s |",
+        f"| {limits.burst_s:g} s at once, then {limits.speed:g} times |",
+        f"{limits.burst_bytes / 2**20:g} MiB at once, then {limits.bytes_per_s / 1024:g} KiB a",
+        f"| {limits.max_message_bytes // 2**20} MiB |",
+        f"| {limits.start_s:g} s; {limits.idle_s:g} s |",
+        f"| {limits.max_events}; {limits.send_s:g} s |",
+        f"A session waits {limits.resume_s:g} s",
+        f"the last {limits.max_replay} at most",
+        f"**hang-over of {phrasing.hangover_s:g} s**",
+        f"every {phrasing.partial_every_s:g} s",
+        f"cut after {phrasing.max_phrase_s:g} s",
+        f"{phrasing.min_speech_s:g} s of voice",
+    ):
+        assert stated in page
+    start = page[page.index("| key | |") : page.index("Another key is an error")]
+    assert set(re.findall(r"`(\w+)`", start)) >= set(stream.Start.model_fields) - {"type"}
 
 
 class TestLimits:

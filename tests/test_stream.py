@@ -17,7 +17,7 @@ from ullim.errors import AudioError, UllimError
 from ullim.inference.phrases import Began, Ended, Phrases, Phrasing
 from ullim.inference.predictor import Predictor
 from ullim.inference.stream import Event, Final, Partial, Stream, Voice
-from ullim.inference.voice import FRAME_S
+from ullim.inference.voice import FRAME_S, VoiceActivity
 from ullim.types import FloatArray
 
 RATE = 16_000
@@ -183,6 +183,21 @@ class TestStream:
         for left, right in itertools.pairwise(finals):
             assert left.end_s == right.start_s
 
+    def test_a_voice_that_dies_away_does_not_hold_a_phrase(self, predictor, make_speech):
+        sound = 4 * np.concatenate([make_speech(4.0, seed=3), np.zeros(RATE, np.float32)])
+        away_db = np.clip((np.arange(sound.size) / RATE - 1.5) * -40.0, -120.0, 0.0)
+        sound = (sound * 10 ** (away_db / 20)).astype(np.float32)
+        # The detector alone hears it for longer, or this test tests nothing.
+        assert VoiceActivity().feed(sound)[int(2.4 / FRAME_S) :].any()
+        (final,) = of(Final, heard(Stream(predictor, RATE), [sound]))
+        assert final.end_s <= 2.4
+
+    def test_noise_that_is_as_low_as_the_room_is_no_voice(self, predictor, make_speech, generator):
+        room = 0.001 * generator.standard_normal(4 * RATE).astype(np.float32)
+        room[RATE // 2 : 2 * RATE] += make_speech(1.5)
+        (final,) = of(Final, heard(Stream(predictor, RATE), [room]))
+        assert final.end_s == pytest.approx(2.0, abs=0.15)
+
     def test_noise_that_is_no_voice_ends_as_no_speech(self, predictor, generator):
         noise = (0.1 * generator.standard_normal(3 * RATE)).astype(np.float32)
         finals = of(Final, heard(Stream(predictor, RATE), [noise]))
@@ -221,7 +236,7 @@ class TestStream:
                 self.rest = block[frames.size :]
                 return np.abs(frames).max(axis=1, initial=0.0) > 0.05
 
-        monkeypatch.setattr(ullim.inference.stream, "VoiceActivity", Loud)
+        monkeypatch.setattr(ullim.inference.stream, "RunningVoice", Loud)
         stream = Stream(predictor, RATE)
         quiet = np.zeros(120 * RATE - talk.size, np.float32)
 

@@ -42,6 +42,9 @@ def serve(
     max_duration_s: Annotated[
         float | None, typer.Option(min=1.0, help="Longest recording in seconds.")
     ] = None,
+    max_streams: Annotated[
+        int | None, typer.Option(min=1, help="Live streams at the same time.")
+    ] = None,
 ) -> None:
     """Serve predictions over HTTP, with a page for the browser.
 
@@ -49,7 +52,7 @@ def serve(
     """
     try:
         from ullim.serving.server import serve as run
-        from ullim.serving.settings import MIB, Settings
+        from ullim.serving.settings import MIB, Settings, StreamLimits
     except ImportError as error:
         if isinstance(error, UllimError):
             raise
@@ -59,6 +62,7 @@ def serve(
         "queue": queue,
         "max_duration_s": max_duration_s,
         "max_file_bytes": None if max_mb is None else max_mb * MIB,
+        "stream": None if max_streams is None else StreamLimits(max_sessions=max_streams),
         "max_request_bytes": None if max_mb is None else 2 * max_mb * MIB,
     }
     run(

@@ -14,8 +14,7 @@ from ullim.inference.voice import FRAME_S
 class Phrasing:
     """How running speech is cut into phrases.
 
-    The detector decides every 30 ms, and lets a voice ring on for up to 0.18 s of its own;
-    ``hangover_s`` comes on top of that.
+    Voice is decided every 30 ms, and a final answer falls due when ``hangover_s`` is over.
 
     Attributes:
         hangover_s: A phrase has ended when nobody has spoken for this long, in seconds.
@@ -30,7 +29,7 @@ class Phrasing:
     min_speech_s: float = 0.21
     lead_s: float = 0.21
     max_phrase_s: float = 15.0
-    partial_every_s: float = 0.42
+    partial_every_s: float = 0.36
 
     def __post_init__(self) -> None:
         lowest = {"min_speech_s": 0.09, "max_phrase_s": 1.0, "lead_s": 0.0}

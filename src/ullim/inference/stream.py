@@ -17,7 +17,7 @@ from ullim import audio
 from ullim.errors import AudioError, UllimError
 from ullim.inference.phrases import Began, Ended, Phrases, Phrasing
 from ullim.inference.predictor import Predictor
-from ullim.inference.voice import FRAME_S, VoiceActivity
+from ullim.inference.voice import FRAME_S, RunningVoice
 from ullim.inference.voice import SAMPLING_RATE as VOICE_RATE
 from ullim.types import FloatArray, Prediction, Status
 
@@ -145,7 +145,7 @@ class Stream:
         self._every = max(1, math.floor(phrasing.partial_every_s / FRAME_S + 1e-6))
         self._to_model = _Resampler(sampling_rate, rate)
         self._to_voice = _Resampler(rate, VOICE_RATE)
-        self._detector = VoiceActivity()
+        self._detector = RunningVoice()
         self._phrases = Phrases(phrasing)
         self._tape = _Tape(math.ceil((phrasing.max_phrase_s + phrasing.lead_s + _SLACK_S) * rate))
         self._next_partial = 0

@@ -28,7 +28,7 @@ from ullim.serving.uploads import Form, plain_name, received
 PARTS = ("timeline", "waveform", "picture", "cues")
 Lang = Literal["en", "ko"]
 
-_FIELDS = {"model", "labels", "include", "lang", "text"}
+FIELDS = {"model", "labels", "include", "lang", "text"}
 _IGNORED = {
     "en": "text was given, and no model here uses text: the answer is from the sound alone",
     "ko": "텍스트를 받았지만 여기의 모델은 텍스트를 쓰지 않습니다. 답은 소리만으로 정했습니다",
@@ -198,13 +198,13 @@ class _Options:
     """The fields of a form, checked before any recording is looked at."""
 
     def __init__(self, form: Form, service: Service) -> None:
-        unknown = sorted(form.fields.keys() - _FIELDS)
+        unknown = sorted(form.fields.keys() - FIELDS)
         if unknown:
             raise Problem(
                 422,
                 "bad_field",
                 f"there are {len(unknown)} fields this service does not know; it knows files, "
-                f"{', '.join(sorted(_FIELDS))}",
+                f"{', '.join(sorted(FIELDS))}",
             )
         if not form.files:
             raise Problem(

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
-import ullim
 from ullim.serving.frames import LENGTH, MAX_MESSAGE, packed, unpacked
 from ullim.serving.problems import Problem
+from ullim.serving.worker import environment
 
 _CHUNK = 256 * 1024
 _ATTEMPTS = 2
@@ -56,10 +57,16 @@ class WorkerDiedError(Exception):
 
 
 class Worker:
-    """One process, and the pipes to it."""
+    """One process, and the pipes to it.
+
+    Attributes:
+        process: The process.
+        overran: Whether it was killed because it took too long.
+    """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
+        self.overran = False
 
     @classmethod
     async def start(cls, hello: Mapping[str, Any]) -> Worker:
@@ -68,7 +75,6 @@ class Worker:
         Raises:
             WorkerDiedError: It ended, or said what is wrong.
         """
-        package = str(Path(ullim.__file__).parent.parent)
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",  # nothing in the folder the service was started from can stand for a module
@@ -78,7 +84,7 @@ class Worker:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,  # a Ctrl-C in the terminal reaches only the service
-            env={**_environment(), "PYTHONPATH": _joined(package, os.environ.get("PYTHONPATH"))},
+            env=environment(),
         )
         worker = cls(process)
         try:
@@ -117,7 +123,8 @@ class Worker:
                 while chunk := await payload.read(_CHUNK):
                     await self._send(chunk)
                 return await self._reply()
-        except BaseException:
+        except BaseException as error:
+            self.overran = isinstance(error, TimeoutError)
             # Whatever broke off, the pipes now hold half a message: this worker is of no more use.
             await self.kill()
             raise
@@ -125,10 +132,11 @@ class Worker:
     async def kill(self) -> None:
         """End the process now."""
         if self.alive:
-            try:
-                self.process.kill()
-            except ProcessLookupError:
-                return
+            # Not by asyncio's own kill(): it may collect the exit code before the loop does, which
+            # then never learns it.
+            with suppress(ProcessLookupError):
+                os.kill(self.process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+        await self.process.wait()
 
     async def stop(self) -> None:
         """Let the process end by itself, or end it."""
@@ -139,7 +147,6 @@ class Worker:
                 await self.process.wait()
         except TimeoutError:
             await self.kill()
-            await self.process.wait()
 
     async def _send(self, data: bytes) -> None:
         assert self.process.stdin is not None
@@ -161,12 +168,7 @@ class Worker:
 
 
 class Pool:
-    """A fixed number of workers, replaced as they end.
-
-    Attributes:
-        deaths: Called with each worker's exit code, negative for a signal, when one ends although
-            nobody stopped it.
-    """
+    """A fixed number of workers, replaced as they end."""
 
     def __init__(
         self,
@@ -177,6 +179,15 @@ class Pool:
         queue_timeout_s: float,
         on_death: Callable[[str], None] = lambda reason: None,
     ) -> None:
+        """Start nothing yet.
+
+        Args:
+            n_workers: How many.
+            hello: What each is told when it starts.
+            job_timeout_s: How long one recording may keep a worker.
+            queue_timeout_s: How long one may wait for a worker.
+            on_death: Called with the reason when a worker ends although nobody stopped it.
+        """
         self._n = n_workers
         self._hello = dict(hello)
         self._job_timeout_s = job_timeout_s
@@ -246,7 +257,6 @@ class Pool:
             except WorkerDiedError:
                 continue
             except TimeoutError:
-                self._on_death("time")
                 raise Problem(
                     413,
                     "too_costly",
@@ -301,7 +311,8 @@ class Pool:
             self._idle.put_nowait(worker)
             code = await worker.process.wait()
             self._workers.discard(worker)
-            self._on_death(f"signal {-code}" if code < 0 else f"exit {code}")
+            how = f"signal {-code}" if code < 0 else f"exit {code}"
+            self._on_death("time" if worker.overran else how)
             wait_s = wait_s * 2 + 0.1 if time.perf_counter() - born < _CALM_S else 0.0
             await asyncio.sleep(min(_MAX_WAIT_S, wait_s))
             worker = None
@@ -315,13 +326,3 @@ def busy(retry_after_s: int) -> Problem:
         f"more requests wait than the service can answer soon; try again in {retry_after_s} s",
         {"Retry-After": str(retry_after_s)},
     )
-
-
-def _environment() -> dict[str, str]:
-    """Return this process' environment for a worker: one thread each, and no secret of ours."""
-    kept = {name: value for name, value in os.environ.items() if name != "ULLIM_TOKEN"}
-    return {**kept, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-
-
-def _joined(*paths: str | None) -> str:
-    return os.pathsep.join(path for path in paths if path)

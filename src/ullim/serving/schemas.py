@@ -166,13 +166,14 @@ def form_schema(settings: Settings) -> dict[str, Any]:
                 "schema": {
                     "type": "object",
                     "required": ["files"],
+                    "additionalProperties": False,
                     "properties": {
                         "files": {
                             "type": "array",
                             "minItems": 1,
-                            "maxItems": settings.max_files,
                             "items": {"type": "string", "format": "binary"},
-                            "description": "Recordings: WAV, FLAC, Ogg, MP3, WebM, M4A and others.",
+                            "description": "Recordings: WAV, FLAC, Ogg, MP3, WebM, M4A and others; "
+                            f"at most {settings.max_files}.",
                         },
                         "model": {
                             "type": "string",

@@ -14,7 +14,7 @@ from ullim.serving.app import create_app
 from ullim.serving.service import Service
 from ullim.serving.settings import MIB, Settings
 
-_MAX_CONNECTIONS = 1000
+_MAX_CONNECTIONS = 512  # with pipes and temporary files, under the usual limit of 1,024 files
 
 
 class _Server(uvicorn.Server):
@@ -63,10 +63,10 @@ def serve(settings: Settings) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
-    for log, level in ((observe.LOG, logging.INFO), (logging.getLogger("uvicorn"), logging.ERROR)):
-        log.handlers = [handler]
-        log.setLevel(level)
-        log.propagate = False
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.captureWarnings(True)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are a client's faults
+    observe.LOG.setLevel(logging.INFO)
     app = create_app(settings)
     config = uvicorn.Config(
         app,

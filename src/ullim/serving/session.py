@@ -113,12 +113,14 @@ class Session:
         sampling_rate: int,
         limits: StreamLimits,
         pool: Executor,
+        decoding: Decoding | None = None,
     ) -> None:
         self.id = secrets.token_urlsafe(24)
         self.labels = [predictor.labels[column] for column in predictor.columns(labels)]
         self.received_bytes = 0
         self._model, self._format, self._rate = model, format, sampling_rate
         self._limits, self._pool = limits, pool
+        self._decoding = decoding
         self._phrasing = Phrasing()
         self._new_stream = partial(Stream, predictor, labels=labels, phrasing=self._phrasing)
         # A WebM recording states its own rate.
@@ -261,7 +263,7 @@ class Session:
             await self._push(scaled(np.frombuffer(data[:whole], "<i2")))
 
     async def _eat_webm(self) -> None:
-        decoding: Decoding | None = None
+        decoding = self._decoding
         reading: asyncio.Task[None] | None = None
         try:
             while (item := await self._next(reading)) is not None:
@@ -269,9 +271,10 @@ class Session:
                 if item.is_first and item.data.startswith(MAGIC) and decoding and reading:
                     await decoding.end()
                     await reading
-                    decoding = None
+                    decoding = reading = None
                 if decoding is None:
                     decoding = await Decoding.begin()
+                if reading is None:
                     reading = asyncio.create_task(self._read(decoding))
                 await asyncio.sleep(self._bytes.delay_s(len(item.data)))
                 await decoding.feed(item.data)

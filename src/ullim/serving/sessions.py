@@ -11,7 +11,8 @@ from ullim.errors import UllimError
 from ullim.inference.predictor import Predictor
 from ullim.serving.problems import Problem
 from ullim.serving.service import Service
-from ullim.serving.session import TRY_LATER, Outbox, Session, StreamError
+from ullim.serving.session import POLICY, TRY_LATER, Outbox, Session, StreamError
+from ullim.serving.webm import Decoding
 
 
 class Sessions:
@@ -48,6 +49,13 @@ class Sessions:
         try:
             name = self._service.model(model).name
             predictor = await self._predictor(name)
+            predictor.columns(labels)
+            # Before the client is told that it may begin, so that its first words do not wait.
+            decoding = await Decoding.begin() if format == "webm" else None
+        except (Problem, UllimError) as error:
+            close = TRY_LATER if error.code == "busy" else POLICY
+            raise StreamError(error.code, str(error), close) from error
+        try:
             self._make_room()  # loading takes a while
             session = Session(
                 name,
@@ -57,9 +65,12 @@ class Sessions:
                 sampling_rate=sampling_rate,
                 limits=self.limits,
                 pool=self._pool,
+                decoding=decoding,
             )
-        except (Problem, UllimError) as error:
-            raise StreamError(error.code, str(error)) from error
+        except BaseException:
+            if decoding is not None:
+                await decoding.kill()
+            raise
         self._sessions[session.id] = session
         return session
 

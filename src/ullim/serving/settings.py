@@ -100,7 +100,7 @@ class Settings(BaseModel):
     max_channels: int = Field(8, ge=1)
     upload_timeout_s: float = Field(60.0, gt=0.0)
     queue_timeout_s: float = Field(20.0, gt=0.0)
-    job_timeout_s: float = Field(30.0, gt=0.0)
+    job_timeout_s: float = Field(60.0, gt=0.0)
     job_memory_bytes: int = Field(1024 * MIB, ge=64 * MIB)
     shutdown_timeout_s: int = Field(30, ge=0)
     stream: StreamLimits = StreamLimits()

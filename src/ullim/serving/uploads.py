@@ -112,6 +112,13 @@ async def received(request: Request, settings: Settings) -> AsyncIterator[Form]:
             f"the body did not come within {settings.upload_timeout_s:g} s; send less at once",
             {"Connection": "close"},
         ) from None
+    except OSError as error:  # the disk that holds what is too large for memory
+        raise Problem(
+            503,
+            "no_space",
+            "the service has no room for the request now; try again later, or send less at once",
+            {"Retry-After": "10"},
+        ) from error
     except ClientDisconnect:
         raise Problem(400, "gone", "the client left before its request was whole") from None
     try:

@@ -5,8 +5,8 @@ breaks it breaks nothing else, its memory and its processor time are bounded, it
 are pipes that make it wait, and it can be killed. :func:`main` is that process; :class:`Decoding`
 is the server's hand on it.
 
-The process writes a line of JSON, ``{"sampling_rate": 48000}``, then mono samples as
-little-endian float32; should it fail, a line of JSON on stderr, ``{"code": ..., "detail": ...}``.
+The process writes ``{}`` once it can decode, then the rate, ``{"sampling_rate": 48000}``, then
+mono samples as little-endian float32; should it fail, ``{"code": ..., "detail": ...}`` to stderr.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 from ullim._media import scaled
 from ullim.errors import AudioError
-from ullim.serving.worker import confine, cpu_limit
+from ullim.serving.worker import confine, cpu_limit, environment
 from ullim.types import FloatArray
 
 MAGIC = b"\x1aE\xdf\xa3"
@@ -31,6 +31,8 @@ MAGIC = b"\x1aE\xdf\xa3"
 _READ_BYTES = 1 << 16
 _MEMORY_BYTES = 256 * 1024**2  # beside the libraries
 _PROCESSOR_S = 600.0  # an hour of Opus takes about ten
+_START_S = 30.0
+_READY = b"{}\n"
 _OPTIONS = {"fflags": "nobuffer", "probesize": "4096", "analyzeduration": "0"}
 
 
@@ -42,36 +44,53 @@ class Decoding:
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
+        if process.stdin is None or process.stdout is None or process.stderr is None:
+            raise ValueError("a decoder is reached by pipes")
         self._process = process
+        self._input, self._output, self._errors = process.stdin, process.stdout, process.stderr
         self._rest = b""
         self.sampling_rate: int | None = None
 
     @classmethod
     async def begin(cls) -> Decoding:
-        """Start the process."""
+        """Start the process, and wait until it can decode.
+
+        Raises:
+            AudioError: It cannot, or not in time.
+        """
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "ullim.serving.webm"),
+            *(sys.executable, "-P", "-m", "ullim.serving.webm"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            # Of the many threads that NumPy would start, each takes addresses.
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            start_new_session=True,  # a Ctrl-C in the terminal reaches only the service
+            env=environment(),
             limit=_READ_BYTES,
         )
-        return cls(process)
+        decoding = cls(process)
+        try:
+            async with asyncio.timeout(_START_S):
+                if await decoding._output.readline() != _READY:
+                    await decoding._check()
+        except TimeoutError:
+            await decoding.kill()
+            said = "the service is too busy to start a decoder; try again later"
+            raise AudioError(said, code="busy") from None
+        except BaseException:
+            await decoding.kill()
+            raise
+        return decoding
 
     async def feed(self, data: bytes) -> None:
         """Pass on the next bytes; waits while the process has enough to do."""
-        assert self._process.stdin is not None
         with suppress(BrokenPipeError, ConnectionResetError):  # its end tells why
-            self._process.stdin.write(data)
-            await self._process.stdin.drain()
+            self._input.write(data)
+            await self._input.drain()
 
     async def end(self) -> None:
         """Say that there are no more bytes."""
-        assert self._process.stdin is not None
         with suppress(BrokenPipeError, ConnectionResetError):
-            self._process.stdin.close()
+            self._input.close()
 
     async def read(self) -> FloatArray | None:
         """Return the next samples, shape (samples,); None at the end.
@@ -79,15 +98,13 @@ class Decoding:
         Raises:
             AudioError: What was fed cannot be decoded.
         """
-        output = self._process.stdout
-        assert output is not None
         if self.sampling_rate is None:
-            head = await output.readline()
+            head = await self._output.readline()
             if not head:
                 await self._check()
                 return None
             self.sampling_rate = int(json.loads(head)["sampling_rate"])
-        data = await output.read(_READ_BYTES)
+        data = await self._output.read(_READ_BYTES)
         if not data:
             await self._check()
             return None
@@ -97,8 +114,7 @@ class Decoding:
         return np.frombuffer(data[:whole], dtype="<f4").astype(np.float32)
 
     async def _check(self) -> None:
-        assert self._process.stderr is not None
-        said = await self._process.stderr.read(_READ_BYTES)
+        said = await self._errors.read(_READ_BYTES)
         if await self._process.wait() == 0:
             return
         try:
@@ -131,6 +147,8 @@ def main() -> int:
     cpu_limit(_PROCESSOR_S)
     output = sys.stdout.buffer
     try:
+        output.write(_READY)
+        output.flush()
         with av.open(_Input(), mode="r", format="matroska", options=_OPTIONS) as container:
             if not container.streams.audio:
                 return _fail("not_audio", "the WebM recording has no audio track")

@@ -111,6 +111,15 @@ def _received(requests: BinaryIO) -> dict[str, Any] | None:
     return unpacked(body) if len(body) == length else None
 
 
+def environment() -> dict[str, str]:
+    """Return this process' environment for one that decodes: one thread, and no secret of ours."""
+    kept = {name: value for name, value in os.environ.items() if name != "ULLIM_TOKEN"}
+    package = str(Path(__file__).parents[2])
+    path = os.pathsep.join(part for part in (package, os.environ.get("PYTHONPATH")) if part)
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return kept | threads | {"PYTHONPATH": path}
+
+
 def confine(memory_bytes: int) -> None:
     """Limit this process from here on; where the system knows no such limits, do nothing."""
     try:

@@ -1,0 +1,454 @@
+"""The service as a process: workers that die or hang, a full queue, a stop, and raw connections."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service import (
+    TOKEN,
+    Server,
+    predicted,
+    problem_of,
+    rss_bytes,
+    sent,
+    serving,
+    sound,
+    white,
+)
+from ullim.serving.pool import Pool, WorkerDiedError
+from ullim.serving.problems import Problem
+from ullim.serving.worker import confine
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="finds a server's workers in /proc"
+)
+CLIP = sound(1.0)
+
+
+@pytest.fixture(scope="module")
+def server(toy_bundle: Path) -> Iterator[Server]:
+    """One worker and one place to wait, so that both are easily full; small limits."""
+    options = ["--workers", "1", "--queue", "1", "--max-mb", "4"]
+    with serving(toy_bundle, *options) as running:
+        yield running
+
+
+def until(true: Callable[[], bool], limit_s: float = 20.0) -> None:
+    end = time.monotonic() + limit_s
+    while not true():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.02)
+
+
+def ask(server: Server) -> httpx.Response:
+    return httpx.post(f"{server.url}/v1/predict", files=sent(CLIP), timeout=60)
+
+
+def pending(server: Server) -> int:
+    text = httpx.get(f"{server.url}/metrics").text
+    return int(float(text.rpartition("\nullim_pending ")[2].splitlines()[0]))
+
+
+class TestWorkers:
+    def test_one_killed_in_the_middle_is_replaced_and_the_request_answered(self, server):
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGSTOP)  # so that the request is surely in the middle
+        with ThreadPoolExecutor() as threads:
+            answer = threads.submit(ask, server)
+            until(lambda: pending(server) == 1)
+            os.kill(worker, signal.SIGKILL)
+            assert predicted(answer.result())["status"] == "ok"
+        assert server.workers() != [worker]
+        assert server.events("worker_ended")[-1]["reason"] == "signal 9"
+
+    def test_one_killed_while_idle_is_replaced(self, server):
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGKILL)
+        assert predicted(ask(server))["status"] == "ok"
+
+    def test_past_the_queue_429_and_the_others_are_answered(self, server):
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            with ThreadPoolExecutor() as threads:
+                taken = [threads.submit(ask, server) for _ in range(2)]
+                until(lambda: pending(server) == 2)
+                for _ in range(3):
+                    answer = ask(server)
+                    assert problem_of(answer) == (429, "busy")
+                    assert int(answer.headers["retry-after"]) >= 1
+                # Neither health nor the list of models waits for a worker.
+                assert httpx.get(f"{server.url}/healthz").status_code == 200
+                assert httpx.get(f"{server.url}/v1/models").status_code == 200
+                os.kill(worker, signal.SIGCONT)
+                assert [predicted(one.result())["status"] for one in taken] == ["ok", "ok"]
+        finally:
+            os.kill(worker, signal.SIGCONT)
+
+
+class Recording:
+    """A payload that tells when it is being read."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content, self.place, self.reads = content, 0, 0
+
+    async def read(self, size: int = -1) -> bytes:
+        self.reads += 1
+        chunk = self.content[self.place : self.place + size]
+        self.place += len(chunk)
+        return chunk
+
+    async def seek(self, offset: int) -> None:
+        self.place = offset
+
+
+@pytest.mark.slow
+class TestPool:
+    """What takes a worker's life twice, or its time, by the pool itself."""
+
+    @staticmethod
+    def run(toy_bundle: Path, scene: Callable[[Pool, list[str]], object], **options: float) -> None:
+        async def play() -> None:
+            deaths: list[str] = []
+            hello = {"models": {"toy": str(toy_bundle)}, "limits": {}, "memory_bytes": 2**30}
+            limits = {"job_timeout_s": 20.0, "queue_timeout_s": 20.0} | options
+            pool = Pool(1, hello, on_death=deaths.append, **limits)
+            await pool.start()
+            try:
+                await scene(pool, deaths)  # type: ignore[misc]
+            finally:
+                await pool.close()
+            assert pool.n_alive == 0
+
+        asyncio.run(play())
+
+    @staticmethod
+    def job() -> dict[str, object]:
+        return {"model": "toy", "bytes": len(CLIP), "labels": None, "include": [], "lang": "en"}
+
+    def test_a_recording_that_takes_two_workers_is_refused(self, toy_bundle):
+        async def scene(pool: Pool, deaths: list[str]) -> None:
+            async def kill_each() -> None:
+                while True:
+                    for pid in pool.pids:
+                        with suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGSTOP)
+                            await asyncio.sleep(0.1)
+                            os.kill(pid, signal.SIGKILL)
+                    await asyncio.sleep(0.01)
+
+            (first,) = pool.pids
+            os.kill(first, signal.SIGSTOP)
+            killer = asyncio.create_task(kill_each())
+            with pytest.raises(Problem, match="2 times") as caught:
+                await pool.run(self.job(), Recording(CLIP))
+            killer.cancel()
+            assert (caught.value.status, caught.value.code) == (422, "decoder_died")
+            while len(deaths) < 2:  # they are noted when the system tells
+                await asyncio.sleep(0.01)
+            assert set(deaths) == {"signal 9"}
+            assert (await pool.run(self.job(), Recording(CLIP))).answer["status"] == "ok"
+
+        self.run(toy_bundle, scene)
+
+    def test_one_that_overruns_is_killed_and_not_tried_again(self, toy_bundle):
+        async def scene(pool: Pool, deaths: list[str]) -> None:
+            (first,) = pool.pids
+            os.kill(first, signal.SIGSTOP)
+            recording = Recording(CLIP)
+            with pytest.raises(Problem, match="more than 1 s") as caught:
+                await pool.run(self.job(), recording)
+            assert (caught.value.status, caught.value.code) == (413, "too_costly")
+            assert recording.reads == 2
+            assert (await pool.run(self.job(), Recording(CLIP))).answer["status"] == "ok"
+            assert first not in pool.pids
+            assert deaths == ["time"]
+
+        self.run(toy_bundle, scene, job_timeout_s=1.0)
+
+    def test_who_waits_too_long_is_sent_away(self, toy_bundle):
+        async def scene(pool: Pool, deaths: list[str]) -> None:
+            (first,) = pool.pids
+            os.kill(first, signal.SIGSTOP)
+            waiting = asyncio.create_task(pool.run(self.job(), Recording(CLIP)))
+            await asyncio.sleep(0.05)
+            with pytest.raises(Problem) as caught:
+                await pool.run(self.job(), Recording(CLIP))
+            assert (caught.value.status, caught.value.code) == (429, "busy")
+            os.kill(first, signal.SIGCONT)
+            assert (await waiting).answer["status"] == "ok"
+
+        self.run(toy_bundle, scene, queue_timeout_s=0.2)
+
+    def test_a_bundle_that_cannot_be_loaded_is_told(self, tmp_path):
+        with pytest.raises(WorkerDiedError, match=r"bundle\.json"):
+            self.run(tmp_path, lambda pool, deaths: None)
+
+    def test_processor_time_ends_a_worker(self):
+        """The system's own clock, should the service's be busy."""
+        code = (
+            "from ullim.serving.worker import confine, cpu_limit\n"
+            "confine(2**30); cpu_limit(0.2)\n"
+            "while True: pass"
+        )
+        ended = subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
+        assert ended.returncode == -signal.SIGXCPU
+
+    def test_memory_ends_in_an_error_that_is_answered(self):
+        code = f"from {confine.__module__} import confine\nconfine(2**26)\nbytes(2**28)"
+        ended = subprocess.run(
+            [sys.executable, "-c", code], check=False, capture_output=True, timeout=60
+        )
+        assert b"MemoryError" in ended.stderr
+
+
+class TestStop:
+    def test_what_was_taken_is_finished(self, toy_bundle):
+        with serving(toy_bundle, "--workers", "1") as server:
+            (worker,) = server.workers()
+            os.kill(worker, signal.SIGSTOP)
+            with ThreadPoolExecutor() as threads:
+                answer = threads.submit(ask, server)
+                until(lambda: pending(server) == 1)
+                server.process.send_signal(signal.SIGTERM)
+                until(lambda: bool(server.events("stopping")))
+                os.kill(worker, signal.SIGCONT)
+                assert predicted(answer.result())["status"] == "ok"
+            assert server.stop() in (0, -signal.SIGTERM)
+            with pytest.raises(ProcessLookupError):
+                os.kill(worker, 0)
+            assert server.events("started")
+            assert not server.events("no json")
+            assert not server.events("server")
+
+    @pytest.mark.slow
+    def test_workers_end_when_the_service_is_killed(self, toy_bundle):
+        with serving(toy_bundle, "--workers", "1") as server:
+            (worker,) = server.workers()
+            server.stop(signal.SIGKILL)
+
+            def gone() -> bool:
+                with suppress(FileNotFoundError, ProcessLookupError):
+                    # It may stay as a name without a process where nobody collects orphans.
+                    return ") Z " in Path(f"/proc/{worker}/stat").read_text()
+                return True
+
+            until(gone)
+
+
+class TestCommand:
+    @pytest.mark.slow
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (["--host", "0.0.0.0"], "there is no token"),
+            (["--model", "nobody"], "no model"),
+            (["--token-file", "/nowhere/token"], "cannot be read"),
+        ],
+    )
+    def test_a_wrong_start_is_one_line(self, options, said):
+        ended = subprocess.run(
+            [sys.executable, "-m", "ullim", "serve", "--port", "0", *options],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert ended.returncode == 2
+        assert said in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+    def test_without_the_extra_it_says_the_pip_line(self):
+        code = (
+            "import sys; sys.modules['fastapi'] = None\n"
+            "sys.argv = ['ullim', 'serve']\n"
+            "from ullim.cli import main\nmain()"
+        )
+        ended = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+        )
+        assert ended.returncode == 2
+        assert 'pip install "ullim[serve]"' in ended.stderr
+
+    def test_a_token_from_the_environment_guards_it(self, toy_bundle):
+        options = ["--workers", "1", "--host", "127.0.0.1"]
+        with serving(toy_bundle, *options, token=TOKEN) as server:
+            assert problem_of(httpx.get(f"{server.url}/v1/models"))[0] == 401
+            header = {"Authorization": f"Bearer {TOKEN}"}
+            assert httpx.get(f"{server.url}/v1/models", headers=header).status_code == 200
+            (worker,) = server.workers()
+            assert TOKEN.encode() not in Path(f"/proc/{worker}/environ").read_bytes()
+            assert TOKEN not in json.dumps(server.lines)
+
+
+HEAD = "POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+FORM = "Content-Type: multipart/form-data; boundary=b\r\n"
+PART = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\n'
+WHOLE = PART + CLIP + b"\r\n--b--\r\n"
+
+
+def raw(server: Server, *pieces: bytes, end: bool = False) -> bytes:
+    """Send bytes as they are and return all that comes back."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as link:
+        try:
+            for piece in pieces:
+                link.sendall(piece)
+            if end:
+                link.shutdown(socket.SHUT_WR)
+            answer = b""
+            while chunk := link.recv(65_536):
+                answer += chunk
+                if b"\r\n\r\n" in answer and not end:
+                    break
+        except (BrokenPipeError, ConnectionResetError):
+            return b"cut"
+    return answer
+
+
+class TestConnections:
+    @pytest.mark.parametrize(
+        ("name", "head", "body", "wanted"),
+        [
+            ("too much claimed", "Content-Length: 99999999999\r\n", b"", b" 413 "),
+            ("number of 100 digits", f"Content-Length: {'9' * 100}\r\n", b"", b" 4"),
+            ("negative", "Content-Length: -1\r\n", WHOLE, b" 400 "),
+            ("no number", "Content-Length: ten\r\n", WHOLE, b" 400 "),
+            ("two lengths", "Content-Length: 5\r\nContent-Length: 6\r\n", WHOLE, b" 400 "),
+            ("length and chunks", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+             b"0\r\n\r\n", b" 4"),
+            ("chunk that is none", "Transfer-Encoding: chunked\r\n", b"zz\r\n", b" 4"),
+            ("less claimed than sent", f"Content-Length: {len(WHOLE) // 2}\r\n", WHOLE, b" 422 "),
+            ("gzip", f"Content-Encoding: gzip\r\nContent-Length: {len(WHOLE)}\r\n", WHOLE, b" "),
+            ("header of 1 MB", f"X: {'x' * 1_000_000}\r\n", b"", b" 4"),
+            ("no http", "\r\n\x00\x01\x02\r\n", b"", b" "),
+        ],
+    )  # fmt: skip
+    def test_lying_headers(self, server, name, head, body, wanted):
+        answer = raw(server, (HEAD + FORM + head + "\r\n").encode(), body)
+        assert answer == b"cut" or wanted in answer.partition(b"\r\n")[0]
+        assert b" 500 " not in answer
+        assert predicted(ask(server))["status"] == "ok"
+
+    def test_a_client_that_leaves_in_the_middle(self, server):
+        head = (HEAD + FORM + f"Content-Length: {len(WHOLE)}\r\n\r\n").encode()
+        raw(server, head, WHOLE[: len(WHOLE) // 2], end=True)
+        until(lambda: pending(server) == 0)
+        assert predicted(ask(server))["status"] == "ok"
+        assert not server.events("server")
+
+    @pytest.mark.parametrize("inside", ["file", "field", "header", "nothing"])
+    def test_an_endless_stream_is_cut_off_without_growth(self, server, inside):
+        before = rss_bytes(server.process.pid)
+        start = {
+            "file": PART,
+            "field": b'--b\r\nContent-Disposition: form-data; name="text"\r\n\r\n',
+            "header": b"--b\r\nX: ",
+            "nothing": b"",
+        }[inside]
+        taken = 0
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as link:
+            link.sendall((HEAD + FORM + "Transfer-Encoding: chunked\r\n\r\n").encode())
+            link.sendall(b"%x\r\n%s\r\n" % (len(start), start) if start else b"")
+            block = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+            with suppress(BrokenPipeError, ConnectionResetError):
+                for _ in range(1600):  # 100 MiB, of which 8 may be sent
+                    link.sendall(block)
+                    taken += 0x10000
+        assert taken < 64 * 2**20
+        assert rss_bytes(server.process.pid) - before < 24 * 2**20
+        assert predicted(ask(server))["status"] == "ok"
+
+    @pytest.mark.slow
+    def test_the_loop_is_never_blocked(self, server):
+        """While a worker has seconds of work, health is answered at once."""
+        long = sound(samples=white(120.0), format="OGG", subtype="VORBIS")
+        slowest = 0.0
+        with ThreadPoolExecutor() as threads:
+            answer = threads.submit(
+                httpx.post, f"{server.url}/v1/predict", files=sent(long), timeout=60
+            )
+            while not answer.done():
+                started = time.perf_counter()
+                assert httpx.get(f"{server.url}/healthz").status_code == 200
+                slowest = max(slowest, time.perf_counter() - started)
+        assert predicted(answer.result())["duration_s"] == pytest.approx(120.0, abs=0.1)
+        assert slowest < 1.0
+
+    def test_nothing_that_was_uploaded_is_kept(self, server, tmp_path):
+        """What is too large for memory lies in a file without a name, and that is gone."""
+
+        def opened() -> list[str]:
+            folder = Path(f"/proc/{server.process.pid}/fd")
+            found = []
+            for link in folder.iterdir():
+                with suppress(OSError):
+                    found.append(str(link.readlink()))
+            return sorted(name for name in found if "tmp" in name or "deleted" in name)
+
+        before = opened()  # where the tests' own output goes
+        large = sound(samples=white(90.0))
+        assert len(large) > 2**20
+        files = threading.Thread(
+            target=lambda: httpx.post(f"{server.url}/v1/predict", files=sent(large), timeout=60)
+        )
+        files.start()
+        files.join()
+        until(lambda: pending(server) == 0)
+        assert opened() == before
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_requests(server):
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+
+        def many() -> int:
+            for number in range(100):
+                parts = {"include": "timeline,waveform,picture"} if number % 3 == 0 else {}
+                client.post("/v1/predict", files=sent(CLIP, sound(format="FLAC")), data=parts)
+            return rss_bytes(server.process.pid) + sum(map(rss_bytes, server.workers()))
+
+        many()
+        settled = many()
+        assert many() < 1.05 * settled
+
+
+@pytest.mark.slow
+def test_every_answer_is_what_openapi_says(toy_bundle, tmp_path):
+    """Schemathesis: examples, edges, sound and unsound requests, and sequences of them."""
+    pytest.importorskip("schemathesis")
+    # Random bytes are a sound form and no recording: that they are refused is right. And too many
+    # fields are 413, whatever else is wrong with them.
+    (tmp_path / "schemathesis.toml").write_text(
+        "[checks]\npositive_data_acceptance.enabled = false\n"
+        'negative_data_rejection.expected-statuses = ["4xx"]\n'
+    )
+    with serving(toy_bundle, "--workers", "1") as server:
+        command = [sys.executable, "-m", "schemathesis.cli", "run", "--max-examples", "40"]
+        done = subprocess.run(
+            [*command, "--seed", "1", "--no-color", f"{server.url}/openapi.json"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=400,
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stdout
+        assert "Tested: 6" in done.stdout
+        assert predicted(ask(server))["status"] == "ok"
+        assert not server.events("server")
+        assert not server.events("worker_ended")
