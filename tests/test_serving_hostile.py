@@ -28,7 +28,7 @@ from ullim.serving.app import create_app
 from ullim.serving.settings import MIB, Settings
 
 HOME = "http://127.0.0.1"
-SEEDS = range(3)
+SEEDS = [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 6))]
 REFUSED = {413, 415, 422}
 
 
@@ -136,7 +136,7 @@ MUTATIONS: list[Mutation] = [
     noise_after_header, junk_before, repeated,
 ]  # fmt: skip
 
-MUTATED = [(name, change, seed) for name in GOOD for change in MUTATIONS for seed in SEEDS]
+MUTATED = [(name, change, seed) for name in GOOD for change in MUTATIONS for seed in (0, 1)]
 
 
 def mutated(name: str, change: Mutation, seed: int) -> bytes:
@@ -291,12 +291,12 @@ def pids(client: TestClient) -> list[int]:
 
 
 def test_the_battery_is_as_large_as_it_says():
-    assert len(MUTATED) + len(FOREIGN) + len(FORMS) >= 450
+    assert len(MUTATED) + len(FOREIGN) + len(FORMS) >= 340
 
 
-@pytest.mark.parametrize(
-    ("name", "change", "seed"), MUTATED, ids=lambda part: getattr(part, "__name__", str(part))
-)
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("change", MUTATIONS, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("name", GOOD)
 def test_a_damaged_recording_is_predicted_or_refused(client, name, change, seed):
     answer = client.post("/v1/predict", files=sent(mutated(name, change, seed)))
     if answer.status_code != 200:
