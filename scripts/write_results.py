@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from claims import verdicts
 from ullim.evaluation.comparison import compare
 from ullim.evaluation.predictions import read_run
 from ullim.evaluation.report.boards import to_markdown
@@ -36,17 +37,17 @@ SHOWN = (
         "emotiontts_ko, plain half, 4 emotions, leave one speaker out",
     ),
     (
-        "functionals-four-emotions_leave-one-corpus-out",
+        "fusion-four-emotions_leave-one-corpus-out",
         "ravdess",
         "RAVDESS, 4 emotions, trained on the other two corpora",
     ),
     (
-        "functionals-four-emotions_leave-one-corpus-out",
+        "fusion-four-emotions_leave-one-corpus-out",
         "emodb",
         "EMO-DB, 4 emotions, trained on the other two corpora",
     ),
     (
-        "functionals-four-emotions_leave-one-corpus-out",
+        "fusion-four-emotions_leave-one-corpus-out",
         "emotiontts_ko",
         "emotiontts_ko, 4 emotions, trained on the other two corpora",
     ),
@@ -59,29 +60,23 @@ SHOWN = (
     ),
 )
 
-# UA of that baseline where its recipe was not run for this release yet: measured before, with
-# openSMILE 2.6 and scikit-learn, under the same protocol.
-EARLIER = {
-    ("fusion-ravdess_emobox", "ravdess"): 54.6,
-    ("fusion-emodb_leave-one-speaker-out", "emodb"): 79.8,
-    ("fusion-emotiontts-ko_leave-one-speaker-out", "emotiontts_ko"): 62.0,
-    ("functionals-four-emotions_leave-one-corpus-out", "ravdess"): 36.1,
-    ("functionals-four-emotions_leave-one-corpus-out", "emodb"): 33.9,
-    ("functionals-four-emotions_leave-one-corpus-out", "emotiontts_ko"): 41.3,
-}
-
 # Systems that answered the same items, side by side.
 BOARDS = (
-    ("RAVDESS, eight emotions, EmoBox folds", "*-ravdess_emobox"),
-    ("EMO-DB, six emotions, leave one speaker out", "*-emodb_leave-one-speaker-out"),
+    ("RAVDESS, EmoBox folds", ("*-ravdess_emobox", "*-ravdess.*_emobox")),
+    (
+        "EMO-DB, leave one speaker out",
+        ("*-emodb_leave-one-speaker-out", "*-emodb.*_leave-one-speaker-out"),
+    ),
     (
         "emotiontts_ko, the half whose words do not tell, leave one speaker out",
-        "*-emotiontts-ko_leave-one-speaker-out",
+        ("*-emotiontts-ko_leave-one-speaker-out", "*-emotiontts-ko.*_leave-one-speaker-out"),
     ),
     (
         "Four emotions, trained on two corpora and tested on the third",
-        "*-four-emotions_leave-one-corpus-out",
+        ("*-four-emotions_leave-one-corpus-out",),
     ),
+    ("RAVDESS, five emotions, random split", ("eom2021-*_random",)),
+    ("RAVDESS, five emotions, EmoBox folds", ("eom2021-*_emobox",)),
 )
 
 # How far a figure may lie from the one in the recipe when it is measured again, in points.
@@ -135,13 +130,14 @@ def measured(runs: list[Path]) -> dict[Path, str]:
         details = json.loads((run / "run.json").read_text(encoding="utf-8"))
         metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
         recipe = RECIPES / f"{details['recipe']}.yaml"
-        network = "dilated-cnn" in recipe.read_text(encoding="utf-8")
+        network = bool(details.get("n_parameters")) or "dilated-cnn" in recipe.read_text("utf-8")
         for corpus, figures in metrics["corpora"].items():
             figure = figures["unweighted_average_recall"]["value"]
             found.setdefault(recipe, []).append(
                 {
                     "corpus": corpus,
                     "protocol": details["protocol"]["name"],
+                    **({} if details["profile"] == "full" else {"profile": details["profile"]}),
                     "value": round(100 * figure, 1),
                     "tolerance": TOLERANCE_NETWORK if network else TOLERANCE,
                     "run": f"results/{run.name}",
@@ -170,10 +166,9 @@ def shown() -> str:
         plain = figures["unweighted_average_recall_by_group"].get("plain-to-emotional")
         if plain is not None and what.startswith("default"):
             what += f" (the half whose words do not give it away: {plain['value']:.1%})"
-        other = run.replace("fusion-", "compare-svm-").replace("functionals-", "compare-svm-")
+        other = run.replace("fusion-", "compare-svm-")
         beside = figures_of(other, corpus) if other != run else None
-        earlier = f"{EARLIER[run, corpus]} % †" if (run, corpus) in EARLIER else ""
-        baseline = earlier if beside is None else value_of(beside)
+        baseline = "" if beside is None else interval(beside["unweighted_average_recall"])
         lines.append(
             f"| {what} | {interval(figures['unweighted_average_recall'])}{few} | {baseline} |"
         )
@@ -188,34 +183,71 @@ def figures_of(run: str, corpus: str) -> dict[str, Any] | None:
     return dict(json.loads(path.read_text(encoding="utf-8"))["corpora"][corpus])
 
 
-def value_of(figures: dict[str, Any]) -> str:
-    """Return the UA in percent."""
-    return f"{figures['unweighted_average_recall']['value']:.1%}"
-
-
 def page(runs: list[Path]) -> str:
     """Return the whole page."""
-    return "\n".join([HEAD, *boards(runs), *(section(run) for run in runs)])
+    parts = [HEAD, *overview(runs), *verdicts(ROOT / "results"), *boards(runs)]
+    return "\n".join([*parts, *(section(run) for run in runs)])
+
+
+def overview(runs: list[Path]) -> list[str]:
+    """Return one line for each run and corpus."""
+    lines = [
+        "## Every run",
+        "",
+        "Speaker-independent unless it says so. Status: *measured* on the corpus the system was "
+        "made for; *method-only*, the method on another corpus than the paper's, whose figures do "
+        "not compare with it. Parameters are a network's learned values.",
+        "",
+        "| system | corpus | protocol | seeds | n | UA | WA | parameters | status |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for run in runs:
+        details, metrics, recipe = read(run)
+        profile = "" if details["profile"] == "full" else f" ({details['profile']})"
+        protocol = details["protocol"]["name"]
+        protocol += "" if details["speaker_independent"] else ", **speakers shared**"
+        protocol += ", transductive" if details.get("transductive") else ""
+        size = details.get("n_parameters")
+        for corpus, figures in metrics["corpora"].items():
+            cells = (
+                f"{details['recipe']}{profile}",
+                corpus,
+                protocol,
+                str(len(details["seeds"])),
+                str(figures["n"]),
+                interval(figures["unweighted_average_recall"]),
+                interval(figures["weighted_accuracy"]),
+                f"{size:,}" if size else "",
+                recipe.get("status", "measured"),
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def read(run: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return what a run folder says of itself: details, metrics and recipe."""
+    texts = [(run / name).read_text(encoding="utf-8") for name in ("run.json", "metrics.json")]
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))
+    return json.loads(texts[0]), json.loads(texts[1]), recipe
 
 
 def boards(runs: list[Path]) -> list[str]:
     """Return the systems of each protocol side by side, and which differences are real."""
     parts = []
-    for title, pattern in BOARDS:
-        chosen = [read_run(run) for run in runs if run.match(pattern)]
+    for title, patterns in BOARDS:
+        chosen = [read_run(run) for run in runs if any(map(run.match, patterns))]
         if len(chosen) < 2:
             continue
         found, apart = compare(chosen)
         names = " ".join(f"results/{run.name}" for run in chosen)
-        text = to_markdown(found, apart).partition("\n")[2].replace("\n## ", "\n### ")
+        text = to_markdown(found, apart, pairs="best").partition("\n")[2].replace("\n## ", "\n### ")
         parts.append(f"## {title}\n\n    ullim compare {names}\n{text}")
     return parts
 
 
 def section(run: Path) -> str:
     """Return what one run folder says."""
-    details = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    details, metrics, recipe = read(run)
     independent = "speaker-independent" if details["speaker_independent"] else "speakers are shared"
     profile = "" if details["profile"] == "full" else f" ({details['profile']})"
     lines = [
@@ -240,6 +272,10 @@ def section(run: Path) -> str:
             f"{figures['expected_calibration_error']:.3f} | "
             f"{figures['baselines']['majority_weighted_accuracy']:.1%} | {sentence:.0%} |"
         )
+    lines += [
+        f"\nPublished: {told['metric']} {told['value']} %, {told['protocol']} ({told['source']})."
+        for told in recipe.get("reported", ())
+    ]
     for corpus, figures in metrics["corpora"].items():
         recall = ", ".join(
             f"{name} {value:.0%}" for name, value in figures["recall"].items() if value is not None
@@ -248,13 +284,38 @@ def section(run: Path) -> str:
             f"{name} {part['value']:.1%}"
             for name, part in figures["unweighted_average_recall_by_fold"].items()
         )
-        lines += ["", f"- {corpus}, recall: {recall}.", f"- {corpus}, UA by fold: {folds}."]
+        lines += ["", f"- {corpus}, recall: {recall}."]
+        by_seed = figures["unweighted_average_recall_by_seed"]
+        if by_seed["sd"] is None:
+            lines.append(f"- {corpus}, UA by fold: {folds}.")
+        else:
+            lines.append(
+                f"- {corpus}, UA over {len(by_seed['values'])} seeds: mean {by_seed['mean']:.1%}, "
+                f"standard deviation {by_seed['sd']:.1%}."
+            )
+        lines += by_rule(figures, corpus)
         groups = figures["unweighted_average_recall_by_group"]
         if len(groups) > 1:
             told = ", ".join(f"{name} {part['value']:.1%}" for name, part in groups.items())
             lines.append(f"- {corpus}, UA by group: {told}.")
         lines += [f"- {corpus}: {note}." for note in figures["notes"]]
     return "\n".join(lines) + "\n"
+
+
+def by_rule(figures: dict[str, Any], corpus: str) -> list[str]:
+    """Return what other rules of voting make of the same networks, where windows vote."""
+    rules = figures.get("decision", {}).get("by_rule", {})
+    names = {"UA": "unweighted_average_recall", "WA": "weighted_accuracy"}
+    lines = []
+    for short, name in names.items():
+        told = [
+            f"{rule} {values[name]['value']:.1%}"
+            + ("" if values[name]["sd"] is None else f" (sd {values[name]['sd']:.1%})")
+            for rule, values in rules.items()
+        ]
+        if told:
+            lines.append(f"- {corpus}, {short} by rule of voting: {', '.join(told)}.")
+    return lines
 
 
 def interval(figure: dict[str, Any]) -> str:

@@ -39,6 +39,7 @@ class Entry:
         run: Name of its folder.
         protocol: How it was evaluated.
         speaker_independent: Whether no tested speaker was trained on.
+        transductive: Whether unlabelled clips of the tested speakers were used.
         seeds: How many seeds its figures are pooled over.
         figures: Metric to value, low and high.
         rank: By the board's metric; runs that tie share it.
@@ -48,6 +49,7 @@ class Entry:
     run: str
     protocol: str
     speaker_independent: bool
+    transductive: bool
     seeds: int
     figures: dict[str, tuple[float, float, float]]
     rank: int
@@ -240,6 +242,7 @@ def _board(corpus: str, group: Sequence[_Side], metric: str, draws: int, seed: i
             run=side.name,
             protocol=str(side.run.details["protocol"]["name"]),
             speaker_independent=bool(side.run.details.get("speaker_independent", False)),
+            transductive=bool(side.run.details.get("transductive", False)),
             seeds=len(side.run.details["seeds"]),
             figures=figures(side.name),
             rank=1 + sum(other > value[side.name] + 1e-12 for other in value.values()),

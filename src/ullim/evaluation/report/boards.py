@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from ullim.evaluation.comparison import Board, Entry, Pair
 
@@ -14,8 +15,17 @@ SHORT = {
 }
 
 
-def to_markdown(boards: Sequence[Board], apart: Sequence[str]) -> str:
-    """Return the boards as a page."""
+def to_markdown(
+    boards: Sequence[Board], apart: Sequence[str], *, pairs: Literal["all", "best"] = "all"
+) -> str:
+    """Return the boards as a page.
+
+    Args:
+        boards: What to show.
+        apart: Runs that stand on none, and why.
+        pairs: ``best`` shows only the pairs of the first of a board with each other; corrected
+            p-values are those of all pairs all the same.
+    """
     lines = ["# Comparison", ""]
     for board in boards:
         lines += [
@@ -39,7 +49,12 @@ def to_markdown(boards: Sequence[Board], apart: Sequence[str]) -> str:
                 "p, Benjamini-Hochberg | p, McNemar |",
                 "|---|---|---|---|---|---|---|",
             ]
-            lines += [f"| {' | '.join(cells(pair))} |" for pair in board.pairs]
+            shown_pairs = [
+                pair
+                for pair in board.pairs
+                if pairs == "all" or board.entries[0].run in (pair.first, pair.second)
+            ]
+            lines += [f"| {' | '.join(cells(pair))} |" for pair in shown_pairs]
             lines.append("")
         lines += [f"- {note}" for note in board.notes]
         lines.append("")
@@ -61,8 +76,9 @@ def ranks(entry: Entry) -> str:
 
 
 def protocol(entry: Entry) -> str:
-    """Return the protocol, and a warning where speakers are shared."""
-    return entry.protocol + ("" if entry.speaker_independent else " (speakers shared)")
+    """Return the protocol, and what makes a figure under it an easier one."""
+    shared = "" if entry.speaker_independent else " (speakers shared)"
+    return entry.protocol + shared + (" (transductive)" if entry.transductive else "")
 
 
 def cells(pair: Pair) -> list[str]:
