@@ -169,9 +169,9 @@ def verdicts(results: Path) -> list[str]:
         "## What the papers claim, on our data",
         "",
         "Each row compares two runs on the same clips; the papers used other recordings, so this "
-        "asks whether the idea holds here, not whether their figure was right. The difference is in "
-        "points of UA with its 95 % interval, p is of the sign-flip test over speakers; neither is "
-        "corrected: of twenty rows one would fall outside by luck.",
+        "asks whether the idea holds here, not whether their figure was right. The difference is "
+        "in points of UA with its 95 % interval, p is of the sign-flip test over speakers; neither "
+        "is corrected: of twenty rows one would fall outside by luck.",
         "",
         "| system | claim | corpus | with | without | difference | p | holds here? |",
         "|---|---|---|---|---|---|---|---|",
