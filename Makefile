@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-all lint bench golden clean
+.PHONY: help demo test test-all browser lint bench golden clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -28,6 +28,10 @@ test: $(VENV)/dev ## Run the fast tests
 test-all: $(VENV)/dev ## Run every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
+browser: $(VENV)/dev ## Test the page in the Chromium of this machine
+	$(PIP) install -c constraints.txt -e ".[browser]"
+	$(BIN)/python -m pytest -m browser
+
 lint: $(VENV)/dev ## Check style, types and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,6 +45,7 @@ bench: $(VENV)/dev ## Print both sides of every claim about speed
 	$(BIN)/python benchmarks/predict.py
 	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/corpora.py
+	$(BIN)/python benchmarks/serving.py
 
 golden: $(VENV)/dev ## Measure some figures again: ULLIM_CORPORA=FOLDER make golden
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/golden.py
