@@ -27,6 +27,8 @@ Layer = tuple[PositiveInt, PositiveInt, PositiveInt]
 
 _ENCODER: tuple[Layer, ...] = ((512, 10, 5), (512, 8, 4), *((512, 4, 2),) * 3)
 
+_FORMAT = "ullim-wav2vec-v1"
+
 
 class Shape(BaseModel):
     """How the network is laid out; the defaults are those of the published base network.
@@ -146,7 +148,9 @@ def _blocks(width: int, layers: Sequence[Layer], *, bias: bool) -> tuple[nn.Modu
 def save(network: Wav2VecNetwork, path: Path) -> None:
     """Write the network and its shape as safetensors, under another name until it is whole."""
     tensors = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
-    metadata = {"format": "ullim-wav2vec-v1", "shape": network.shape.model_dump_json()}
+    # One entry: safetensors writes several in an order of chance, and equal networks must give
+    # equal files.
+    metadata = {_FORMAT: network.shape.model_dump_json()}
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         _safetensors().save_file(tensors, part, metadata=metadata)
@@ -194,10 +198,10 @@ def load(path: Path) -> Wav2VecNetwork:
 def _own(path: Path) -> tuple[Shape, dict[str, Tensor]]:
     with _safetensors_open()(path, framework="pt") as opened:
         metadata = opened.metadata() or {}
-        if metadata.get("format") != "ullim-wav2vec-v1":
-            raise ValueError("its metadata do not say ullim-wav2vec-v1")
+        if _FORMAT not in metadata:
+            raise ValueError(f"its metadata do not say {_FORMAT}")
         return (
-            Shape.model_validate_json(metadata["shape"]),
+            Shape.model_validate_json(metadata[_FORMAT]),
             {name: opened.get_tensor(name) for name in opened.keys()},  # noqa: SIM118 - no dict
         )
 

@@ -12,13 +12,13 @@ from ullim.errors import RecipeError
 def recipe_paths() -> dict[str, Path]:
     """Return the recipes that come with ullim, by name."""
     folder = Path(str(files("ullim.recipes")))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return dict(sorted((path.stem, path) for path in folder.glob("*.yaml")))
 
 
 def task_paths() -> dict[str, Path]:
     """Return the named tasks that come with ullim: the subsets of corpora that papers use."""
     folder = Path(str(files("ullim.recipes") / "tasks"))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return dict(sorted((path.stem, path) for path in folder.glob("*.yaml")))
 
 
 def task_fields(task: Any) -> Any:
