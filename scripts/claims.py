@@ -147,7 +147,16 @@ CLAIMS = (
             protocol,
         )
         for protocol in ("random", "emobox")
-        for name in ("fcn", "lstm", "bilstm", "cnn1d", "cnn1d-lstm", "cnn2d-lstm", "cnn2d-bilstm")
+        for name in (
+            "fcn",
+            "lstm",
+            "bilstm",
+            "cnn1d",
+            "cnn1d-lstm",
+            "cnn1d-bilstm",
+            "cnn2d-lstm",
+            "cnn2d-bilstm",
+        )
     ),
 )
 
@@ -194,8 +203,8 @@ def _row(claim: Claim, corpus: str, results: Path) -> str | None:
     better, worse = (read_run(folder) for folder in folders)
     try:
         boards, _ = compare([better, worse])
-    except RecipeError:
-        return None
+    except RecipeError as error:
+        raise SystemExit(f"{folders[0].name} and {folders[1].name}: {error}") from error
     (board,) = boards
     (pair,) = board.pairs
     sign = 1 if pair.first == folders[0].name else -1
@@ -209,6 +218,7 @@ def _row(claim: Claim, corpus: str, results: Path) -> str | None:
         said = "not shown"
     figures = {entry.run: entry.figures["unweighted_average_recall"][0] for entry in board.entries}
     shared = "" if board.entries[0].speaker_independent else ", speakers shared"
+    shared += ", transductive" if any(entry.transductive for entry in board.entries) else ""
     cells = (
         claim.system,
         claim.says,

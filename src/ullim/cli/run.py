@@ -145,6 +145,8 @@ def run(
             report=progress,
         )
     print_metrics(metrics)
+    if resolved.model.transductive:
+        note("transductive: unlabelled clips of the tested speakers were used")
     note(f"written to {folder}")
 
 

@@ -52,6 +52,7 @@ def train(
             figures=figures or (),
             seed=seed,
             command=shlex.join(["ullim", *sys.argv[1:]]),
+            profile=profile,
             jobs=jobs,
             store=None if no_cache else FeatureStore(),
             force=force,

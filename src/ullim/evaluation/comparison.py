@@ -126,7 +126,8 @@ class _Side:
         # Some recipes also answer no_speech. Where everybody speaks, that is no part of the
         # comparison; nor is the order in which a recipe lists its labels.
         kept = [name for name in answers.labels if name != NO_SPEECH or name in heard]
-        answers = answers.over(sorted(kept, key=(*LABELS, NO_SPEECH).index))
+        order = (*LABELS, NO_SPEECH)
+        answers = answers.over(sorted(kept, key=lambda n: (order.index(n.rpartition("-")[2]), n)))
         ids, first, place, times = np.unique(
             answers.id, return_index=True, return_inverse=True, return_counts=True
         )

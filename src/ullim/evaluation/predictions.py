@@ -129,8 +129,14 @@ class Predictions:
             return None
         names = tuple(dict.fromkeys(name for _, _, name in parts))
         column = np.array([names.index(name) for _, _, name in parts])
-        merged = self.probabilities @ np.eye(len(names))[column]
-        return replace(self, labels=names, probabilities=merged, truth=column[self.truth])
+        merge = np.eye(len(names))[column]
+        return replace(
+            self,
+            labels=names,
+            probabilities=self.probabilities @ merge,
+            shares=None if self.shares is None else self.shares @ merge,
+            truth=column[self.truth],
+        )
 
 
 FACTS = ("seed", "fold", "corpus", "speaker", "gender", "group", "id")

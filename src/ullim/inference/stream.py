@@ -20,6 +20,7 @@ from ullim.inference.predictor import Predictor
 from ullim.inference.voice import FRAME_S, RunningVoice
 from ullim.inference.voice import SAMPLING_RATE as VOICE_RATE
 from ullim.types import FloatArray, Prediction, Status
+from ullim.window import Window
 
 _BLOCK_S = 1.0  # the most that is taken in at once, which bounds memory
 _SLACK_S = 2.0  # what resamplers hold back, and a block
@@ -141,7 +142,10 @@ class Stream:
         self.phrasing = phrasing
         self._rate = rate
         self._predict = partial(predictor.predict, labels=labels, reject_below=reject_below)
-        self._partial = round(predictor.bundle.manifest.window.length_s * rate)
+        window = predictor.bundle.manifest.window
+        # Segments are far shorter than what can be answered, and whole clips have no length.
+        length_s = window.length_s if window.mode == "crop" else Window().length_s
+        self._partial = round(length_s * rate)
         self._every = max(1, math.floor(phrasing.partial_every_s / FRAME_S + 1e-6))
         self._to_model = _Resampler(sampling_rate, rate)
         self._to_voice = _Resampler(rate, VOICE_RATE)

@@ -277,6 +277,12 @@ class Recipe(_Part):
             )
         if self.decision.rule == "park2018" and "neutral" not in self.task.labels:
             raise ValueError("decision.rule park2018 falls back on neutral, which is no label here")
+        rule = getattr(self.model, "rule", "mean")
+        if rule != "mean" and self.window.mode != "whole":
+            raise ValueError(
+                f"model.rule {rule} fuses whole clips, and a bundle would fuse windows; "
+                "set window: {mode: whole}"
+            )
         if self.views and not self.augmentation:
             raise ValueError(f"views is {self.views} but no augmentation is named to make them")
         return self

@@ -42,6 +42,7 @@ def train(
     figures: Sequence[Path],
     seed: int,
     command: str,
+    profile: str = "full",
     jobs: int = 1,
     store: FeatureStore | None = None,
     force: bool = False,
@@ -61,6 +62,7 @@ def train(
         figures: Run folders of other recipes whose figures the card repeats.
         seed: Of the shipped weights.
         command: What the user typed.
+        profile: Name of the profile the recipe was resolved with.
         jobs: Folds fitted at the same time where a run is needed.
         store: Where features are kept for the next run; None keeps none.
         force: Whether an existing bundle may be replaced.
@@ -83,6 +85,7 @@ def train(
             seeds=[seed],
             out=runs[0],
             command=command,
+            profile=profile,
             jobs=jobs,
             store=store,
             alone=True,
@@ -171,11 +174,22 @@ def train(
 
 
 def _fitted_on(recipe: Recipe) -> str:
-    members = [member.model for member in getattr(recipe.model, "members", ())]
-    networks = any(isinstance(model, Network) for model in [recipe.model, *members])
-    if networks and recipe.training.validation_share == 0:
-        return "nobody, since networks kept no speaker back: 1 is no calibration"
-    return "validation speakers that the shipped weights were not fitted on"
+    parts = recipe.model.members if isinstance(recipe.model, Fusion) else ()
+    told = []
+    for model in [part.model for part in parts] or [recipe.model]:
+        if isinstance(model, Network):
+            if recipe.training.validation_share == 0:
+                text = "nobody, since no speaker was kept back; 1 is no calibration"
+            elif recipe.training.refits:
+                text = "validation speakers, whom only its refits were fitted on"
+            else:
+                text = "validation speakers that its weights were not fitted on"
+            told.append(f"{model.name}: {text}")
+        elif getattr(model, "calibrated", True):
+            told.append(f"{model.name}: inner folds of speakers; its weights were refitted on all")
+        else:
+            told.append(f"{model.name}: nobody; its own probabilities")
+    return "; ".join(dict.fromkeys(told))
 
 
 def reject_threshold(predictions: pd.DataFrame, labels: Sequence[str], coverage: float) -> float:

@@ -149,17 +149,22 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         held_out = [
             self._held_out([clean], targets, speakers, folds, setting) for setting in candidates
         ]
-        choice = [_masked_recall(logits, targets) for logits in held_out]
+        choice = [_masked_recall(logits, targets) for logits, _ in held_out]
         best = int(np.argmax(choice))
         if not self.model.calibrated:
             return candidates[best], choice, 1.0
         # The temperature is that of fits like the last one, which sees the views too.
-        logits = (
+        logits, heard = (
             self._held_out([clean, *augmented], targets, speakers, folds, candidates[best])
             if augmented
             else held_out[best]
         )
-        return candidates[best], choice, fit_temperature(logits.astype(np.float32), targets)
+        # A class that an inner fold never heard has nothing there to calibrate.
+        return (
+            candidates[best],
+            choice,
+            fit_temperature(logits[heard].astype(np.float32), targets[heard]),
+        )
 
     def _held_out(
         self,
@@ -168,10 +173,23 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         speakers: npt.NDArray[Any],
         folds: Any,
         setting: dict[str, Any],
-    ) -> Matrix:
-        """Return logits of every clip, each by a fit on the other inner folds."""
+    ) -> tuple[Matrix, npt.NDArray[np.bool_]]:
+        """Return logits of every clip, each by a fit on the other inner folds.
+
+        And whether that fit was on any clip of its class.
+        """
         logits = np.zeros(targets.shape)
+        heard = np.zeros(len(targets), dtype=np.bool_)
+        truth = np.nan_to_num(targets).argmax(axis=1)
         for train, validation in folds:
+            known = np.nansum(targets[train], axis=0) > 0
+            if known.sum() < 2:
+                raise TrainingError(
+                    "an inner fold of training speakers holds one emotion only; every emotion "
+                    "needs recordings of two speakers or more",
+                    code="too_few_speakers",
+                )
+            heard[validation] = known[truth[validation]]
             normaliser = self._normaliser_of(views[0].take(train), speakers[train])
             alike = [_alike(normaliser, view, speakers) for view in views]
             standard = self._standard_of(alike[0], train)
@@ -180,7 +198,7 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             logits[validation] = mean_of_windows(
                 self._logits(fitted, standard, asked, targets.shape[1]), asked.counts
             )
-        return logits
+        return logits, heard
 
     def _rows(self, X: Features) -> Rows:
         if self.model.level == "clip":

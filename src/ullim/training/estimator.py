@@ -137,7 +137,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             # From here on every piece is a row, for class weights and validation too.
             renderings, counts = pieces(renderings, self.window, self.feature_hop_s)
             feature, targets = renderings[0], np.repeat(targets, counts, axis=0)
-            groups = None if groups is None else np.repeat(groups, counts).tolist()
+            # Pieces of one clip stay together even where nobody tells the speakers.
+            owners = np.arange(len(counts)).astype(str) if groups is None else np.array(groups)
+            groups = np.repeat(owners, counts).tolist()
         self._check_lengths(renderings)
         tune_allocator()
         self.n_features_in_ = feature.values.shape[1]
@@ -188,7 +190,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def _max_frames(self) -> int | None:
-        if self.window.mode == "whole" or self.window.padding != "none":
+        padded = self.window.mode == "crop" and self.window.padding != "none"
+        if self.window.mode == "whole" or padded:
             return None
         return max(1, round(self.window.length_s / self.feature_hop_s))
 
@@ -329,7 +332,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def graphs(self, examples: Features) -> list[Graph]:
         """Return an ONNX graph for each member, compared with it on examples."""
         (name,) = examples
-        clips = [examples[name][row] for row in range(len(examples[name]))]
+        # As they are served: cut.
+        cut = [self._windows(examples[name][row]) for row in range(len(examples[name]))]
+        clips = [windows[0] for windows in cut]
         return [
             Graph(f"member-{member}", to_onnx(network, name, clips), (name,), self.temperature_)
             for member, network in enumerate(self.networks_)

@@ -67,6 +67,8 @@ def blocks(run: Run, words: Words, facts: Facts, *, draws: int = 2000) -> list[B
     )
     independent = bool(run.details.get("speaker_independent"))
     page.append(Text(t("independent" if independent else "shared"), warning=not independent))
+    if run.details.get("transductive"):
+        page.append(Text(t("transductive"), warning=True))
     status = str(run.recipe.get("status", "measured"))
     if status != "measured":
         page.append(Text(t.known(status), warning=True))

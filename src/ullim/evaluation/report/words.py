@@ -36,6 +36,12 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "같은 화자가 학습과 평가 양쪽에 있습니다. 이 수치는 새로운 화자에 대해 아무것도 말해 주지 "
         "않습니다.",
     ),
+    "transductive": (
+        "Transductive: unlabelled clips of the tested speakers were used, so these figures are not "
+        "those of a system that hears one clip.",
+        "평가 화자의 레이블 없는 다른 음성을 함께 썼습니다(transductive). 음성 하나만 듣는 "
+        "시스템의 수치가 아닙니다.",
+    ),
     "what": ("What was run", "무엇을 실행했나"),
     "whom": ("On whom", "누구의 음성인가"),
     "whom_row": (
