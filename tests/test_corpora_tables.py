@@ -190,6 +190,7 @@ class TestManifest:
         assert "line 13: " not in told
         assert told.endswith("and 40 more")
 
+    @pytest.mark.slow
     def test_hundred_thousand_rows_load_in_seconds(self, tmp_path):
         rows = (
             f"u{n},wav/{n}.wav,{n % 50},female,r1:anger:1;r2:sadness:{n % 3}"

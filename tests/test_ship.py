@@ -463,6 +463,7 @@ class TestTrain:
         assert len(bundle.load(out).manifest.figures) == 4
         assert "`ullim run something-else`" in (out / bundle.CARD).read_text(encoding="utf-8")
 
+    @pytest.mark.slow
     def test_command_runs_the_first_protocol_where_no_run_is_given(self, run, emodb, tmp_path):
         ended = run(
             *("train", "cnn-emodb", "--out", "toy", "-c", f"emodb={emodb}", *OVERRIDES),
@@ -479,6 +480,7 @@ class TestTrain:
         assert answered.code == 0
         assert json.loads(answered.out)["scores"].keys() == set(EMOTIONS)
 
+    @pytest.mark.slow
     def test_a_corpus_of_a_few_clips_can_be_shipped(self, emodb, tmp_path):
         """Fewer clips than the exporter would like to compare on."""
         few = tmp_path / "few"
