@@ -203,6 +203,28 @@ class TestEveryClassical:
         assert len(estimator.choice_) == len(model.candidates())
         assert model.name in estimator.summary()
 
+    def test_a_class_of_one_speaker_does_not_spoil_the_temperature(self):
+        X, y, speakers = clips(windows=(1, 2))
+        # Only s0 was ever heard afraid: the inner fold without s0 cannot know what fear is.
+        rows = [i for i, label in enumerate(y) if label != "fear" or speakers[i] == "s0"]
+        few = ClassicalClassifier(LinearSvm(), classes=LABELS).fit(
+            {"x": X.take(rows)}, [y[i] for i in rows], groups=[speakers[i] for i in rows]
+        )
+        none = [i for i in rows if y[i] != "fear"]
+        without = ClassicalClassifier(LinearSvm(), classes=LABELS).fit(
+            {"x": X.take(none)}, [y[i] for i in none], groups=[speakers[i] for i in none]
+        )
+        assert few.temperature_ < 4 * without.temperature_
+
+    def test_an_inner_fold_with_one_emotion_is_told(self):
+        X, y, _ = clips(windows=(1, 2))
+        speakers = [f"only-{label}" for label in y]
+        two = [i for i, label in enumerate(y) if label != "fear"]
+        with pytest.raises(TrainingError, match="holds one emotion only"):
+            ClassicalClassifier(LinearSvm(), classes=LABELS).fit(
+                {"x": X.take(two)}, [y[i] for i in two], groups=[speakers[i] for i in two]
+            )
+
     @EVERY_CLASSICAL
     @pytest.mark.parametrize("absent", ["none", "fear"])
     def test_graph_says_the_same(self, cls, absent):

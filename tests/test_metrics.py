@@ -326,9 +326,11 @@ def test_classes_split_by_gender_are_added_up():
         labels=("female-calm", "female-fear", "male-calm", "male-fear"),
         probabilities=np.array([[0.4, 0.3, 0.0, 0.3], [0.1, 0.3, 0.4, 0.2]]),
         truth=np.array([1, 2]),
+        shares=np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 0.25, 0.25, 0.5]]),
         **dict.fromkeys(FACTS, nothing),
     )
     merged = split.without_gender()
+    np.testing.assert_allclose(merged.shares, [[1.0, 0.0], [0.25, 0.75]])
     assert merged.labels == ("calm", "fear")
     np.testing.assert_allclose(merged.probabilities, [[0.4, 0.6], [0.5, 0.5]])
     assert merged.truth.tolist() == [1, 0]

@@ -247,6 +247,15 @@ class TestRun:
             run_toy(recipe, other, own_run)
         assert (own_run / "predictions.csv").read_bytes() == before
 
+    def test_other_versions_of_a_feature_are_refused_in_a_folder(self, recipe, emodb, own_run):
+        plan = json.loads((own_run / "plan.json").read_text(encoding="utf-8"))
+        assert plan["feature_versions"]["logmel"] == "v1"
+        plan["feature_versions"]["logmel"] = "v0"
+        (own_run / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+        with pytest.raises(RecipeError, match=r"logmel v0 -> v1.*another --out") as caught:
+            run_toy(recipe, emodb, own_run)
+        assert caught.value.code == "other_versions"
+
     def test_all_recipes_of_a_tag(self, run, emodb, finished, tmp_path):
         target = tmp_path / "out" / "cnn-emodb_speaker-kfold"
         shutil.copytree(finished, target)

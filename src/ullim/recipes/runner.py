@@ -100,6 +100,7 @@ def run(
             for part in recipe.task.corpora
         },
     }
+    versions = {"feature_versions": feature_versions(recipe)}
     if table.notes:
         facts["notes"] = list(table.notes)
     if recipe.model.transductive:
@@ -120,7 +121,7 @@ def run(
         store=store,
         progress=lambda done, total: report("features", done, total),
     )
-    _claim_recordings(out, audio_hash(prepared))
+    _claim_recordings(out, audio_hash(prepared), versions)
     report("folds", len(work) - len(todo), len(work))
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")
     done = len(work) - len(todo)
@@ -158,6 +159,7 @@ def run(
         "seconds_this_time": round(time.monotonic() - started),
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
         "versions": {name: version(name) for name in _LIBRARIES},
+        **versions,
         "git_commit": git_commit(),
         "audio_hash": audio_hash(prepared),
     }
@@ -280,6 +282,7 @@ def _claim(out: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
         same = load_recipe(held).identity() == recipe.identity()
         plan = json.loads(stated.read_text(encoding="utf-8"))
         plan.pop("audio_hash", None)
+        _check_versions(out, plan.pop("feature_versions", None), recipe)
         if not same or plan != json.loads(_json(facts)):
             raise RecipeError(
                 f"{out} holds a run with another recipe, protocol, seeds or corpora; give another "
@@ -294,7 +297,27 @@ def _claim(out: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
     _replace(held, recipe.to_yaml())
 
 
-def _claim_recordings(out: Path, digest: str) -> None:
+def feature_versions(recipe: Recipe) -> dict[str, str]:
+    """Return the versions of what turns recordings into numbers, by name."""
+    features = {feature.name: feature.version for feature in recipe.features}
+    return features | {change.name: change.version for change in recipe.augmentation}
+
+
+def _check_versions(out: Path, began: dict[str, str] | None, recipe: Recipe) -> None:
+    now = feature_versions(recipe)
+    if began in (None, now):
+        return
+    changed = [
+        f"{name} {began.get(name)} -> {now[name]}" for name in now if began.get(name) != now[name]
+    ]
+    raise RecipeError(
+        f"{out} was begun with other versions of its features ({', '.join(changed)}), whose folds "
+        "do not mix; give another --out",
+        code="other_versions",
+    )
+
+
+def _claim_recordings(out: Path, digest: str, versions: dict[str, Any]) -> None:
     """Hold a folder to the recordings it began with, so that folds of two copies never mix."""
     stated, finished = out / "plan.json", out / "run.json"
     plan = json.loads(stated.read_text(encoding="utf-8"))
@@ -307,7 +330,7 @@ def _claim_recordings(out: Path, digest: str) -> None:
             f"{digest[:12]} here); give the corpora it began with, or another --out",
             code="other_recordings",
         )
-    _replace(stated, _json(plan | {"audio_hash": digest}))
+    _replace(stated, _json(plan | versions | {"audio_hash": digest}))
 
 
 def _histories(out: Path, work: Sequence[_Job]) -> dict[str, dict[str, Any]]:

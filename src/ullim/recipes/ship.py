@@ -24,7 +24,7 @@ from ullim.models import OPSET, Network
 from ullim.models.fusion import Fusion
 from ullim.recipes.card import render
 from ullim.recipes.data import Table, load_table, prepare
-from ullim.recipes.runner import audio_hash, fit, git_commit, make_estimator, run
+from ullim.recipes.runner import audio_hash, feature_versions, fit, git_commit, make_estimator, run
 from ullim.recipes.schema import Recipe, load_recipe
 from ullim.registry import component
 from ullim.training.estimator import Report
@@ -273,6 +273,10 @@ def _check_run(folder: Path, recipe: Recipe, hashed: str) -> None:
             f"{folder} was run with another recipe than {recipe.name}; its figures would not be "
             "this bundle's. Run it again, or give it as --figures",
             code="other_run",
+        )
+    if details.get("feature_versions") not in (None, feature_versions(recipe)):
+        raise RecipeError(
+            f"{folder} was run with other versions of its features; run it again", code="other_run"
         )
     if details["audio_hash"] != hashed:
         raise RecipeError(
