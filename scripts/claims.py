@@ -161,17 +161,28 @@ CLAIMS = (
 )
 
 
+_SAYS = {
+    "yes": "holds",
+    "no, the reverse": "is wrong, the reverse holds,",
+    "not shown": "is not shown",
+}
+
+
 def verdicts(results: Path) -> list[str]:
     """Return the section of the page, as lines; empty where nothing can be compared yet."""
-    rows, remarks = [], []
+    rows, sentences = [], []
     for claim in CLAIMS:
-        answered = False
+        said: dict[str, list[str]] = {}
         for corpus in claim.corpora:
             row = _row(claim, corpus, results)
-            answered |= row is not None
-            rows += [row] if row else []
-        if answered and claim.remark:
-            remarks.append(f"- {claim.system}, {claim.says}: {claim.remark}")
+            if row is None:
+                continue
+            rows.append(f"| {' | '.join(row)} |")
+            said.setdefault(row[-1], []).append(corpus)
+        if said:
+            where = "; ".join(f"{_SAYS[word]} on {', '.join(on)}" for word, on in said.items())
+            remark = f" {claim.remark}" if claim.remark else ""
+            sentences.append(f"- **{claim.system}**: that {claim.says} {where}.{remark}")
     if not rows:
         return []
     return [
@@ -182,16 +193,16 @@ def verdicts(results: Path) -> list[str]:
         "in points of UA with its 95 % interval, p is of the sign-flip test over speakers; neither "
         "is corrected: of twenty rows one would fall outside by luck.",
         "",
+        *sentences,
+        "",
         "| system | claim | corpus | with | without | difference | p | holds here? |",
         "|---|---|---|---|---|---|---|---|",
         *rows,
         "",
-        *remarks,
-        *([""] if remarks else []),
     ]
 
 
-def _row(claim: Claim, corpus: str, results: Path) -> str | None:
+def _row(claim: Claim, corpus: str, results: Path) -> tuple[str, ...] | None:
     name, usual = CORPORA[corpus]
     protocol = claim.protocol or usual
     folders = [
@@ -219,7 +230,7 @@ def _row(claim: Claim, corpus: str, results: Path) -> str | None:
     figures = {entry.run: entry.figures["unweighted_average_recall"][0] for entry in board.entries}
     shared = "" if board.entries[0].speaker_independent else ", speakers shared"
     shared += ", transductive" if any(entry.transductive for entry in board.entries) else ""
-    cells = (
+    return (
         claim.system,
         claim.says,
         corpus + shared,
@@ -229,4 +240,3 @@ def _row(claim: Claim, corpus: str, results: Path) -> str | None:
         "<0.0001" if pair.p < 1e-4 else f"{pair.p:.4f}",
         said,
     )
-    return f"| {' | '.join(cells)} |"
