@@ -8,6 +8,8 @@ from itertools import combinations
 import pytest
 
 from page_service import PAGE
+from ullim import audio
+from ullim.serving.settings import Settings
 from ullim.types import LABELS
 
 SCRIPTS = sorted(PAGE.glob("*.js"))
@@ -52,6 +54,29 @@ def test_every_word_is_there_and_is_used() -> None:
         key for key in known - asked if not made.fullmatch(key) and f'"{key}"' not in everything
     ]
     assert set(unused) <= {"ambiguous", "uncertain", "no_speech", "error"}  # the statuses
+
+
+# Never met on the page: faults of paths, and of an excerpt, which it does not ask for.
+NOT_THE_PAGE_S = {"not_found", "is_directory", "permission", "bad_range"}
+SERVICE_CODES = {
+    *("bad_audio", "busy", "decoder_died", "idle", "internal", "missing_extra", "no_session"),
+    *("stopping", "too_costly", "too_slow", "unauthorized"),
+}
+
+
+def test_every_fault_of_a_recording_and_of_the_service_has_words() -> None:
+    faults = set(re.findall(r"^``(\w+)``  ", audio.__doc__ or "", re.M))
+    assert len(faults) > 10
+    known = {key.removeprefix("code_") for key in strings()["en"] if key.startswith("code_")}
+    assert known == (faults - NOT_THE_PAGE_S) | SERVICE_CODES
+
+
+def test_a_recording_of_any_rate_is_one_that_a_service_takes() -> None:
+    source = CODE["sources.js"]
+    most = re.search(r"const MOST_BYTES = (\w+);", source)
+    assert most
+    assert float(most[1]) < Settings().max_file_bytes
+    assert "Math.min(MOST_S, MOST_BYTES / (2 * rate))" in source
 
 
 @pytest.mark.parametrize("name", ["index.html", *STYLES, *CODE])

@@ -249,7 +249,7 @@ def test_one_recording_is_shown_whole(open_page: Open, recordings: Path) -> None
         ("door.wav", "en", "No speech", "Nobody is heard speaking"),
         ("door.wav", "ko", "음성 없음", "말소리가 들리지 않아"),
         ("broken.wav", "en", "Could not be used", "not a recording that can be read"),
-        ("broken.wav", "ko", "쓸 수 없음", "읽을 수 있는 녹음 파일이 아닙니다"),
+        ("broken.wav", "ko", "분석할 수 없음", "읽을 수 있는 녹음 파일이 아닙니다"),
     ],
 )
 def test_what_is_no_plain_answer_is_said_plainly(
@@ -663,7 +663,8 @@ def test_the_service_answers_the_page(
     expect(page.locator(".cues li:not(.cue-scale)")).to_have_count(7)
     assert page.locator(".cue-words li").count() > 1
     page.locator("#about-model").click()
-    expect(page.locator("#card-body table")).to_be_visible()
+    expect(page.locator("#card-body table").first).to_be_visible()
+    expect(page.locator("#card-body")).to_have_attribute("lang", "en")
 
 
 def test_the_service_answers_the_microphone(open_page: Open, real_service: str) -> None:

@@ -29,7 +29,7 @@ class Gender(StrEnum):
 
 _HEADINGS = {
     "en": ("cue", "here", "neutral", "unit", "difference"),
-    "ko": ("단서", "이 녹음", "중립", "단위", "차이"),
+    "ko": ("목소리 특징", "이 녹음", "중립", "단위", "차이"),
 }
 
 

@@ -23,7 +23,7 @@ CUES: dict[Lang, dict[str, str]] = {
         "pitch_average": "평균 음높이",
         "pitch_range": "음높이 폭",
         "intensity": "세기",
-        "voice_quality": "음질",
+        "voice_quality": "음색",
         "pitch_changes": "음높이 변화",
         "articulation": "조음",
     },

@@ -100,14 +100,17 @@ function chosenLabels() {
 async function showCard() {
   const model = chosenModel();
   if (!model) return;
-  id("card-body").replaceChildren(t("record_busy"));
+  const body = id("card-body");
+  body.removeAttribute("lang");
+  body.replaceChildren(t("record_busy"));
   id("card").showModal();
   try {
     const { card } = await showModel(model.name);
-    id("card-body").replaceChildren(...markdown(card ?? "", 3));
-    id("card-body").scrollTop = 0;
+    body.replaceChildren(...markdown(card ?? "", 3));
+    body.lang = "en"; // cards are written in English, whatever the page speaks
+    body.scrollTop = 0;
   } catch (error) {
-    id("card-body").replaceChildren(wordsOf(error));
+    body.replaceChildren(wordsOf(error));
   }
 }
 

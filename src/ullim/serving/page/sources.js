@@ -5,8 +5,10 @@ import { clock, t } from "./i18n.js";
 import { canListen, openMicrophone, toWav } from "./microphone.js";
 import { Stream } from "./stream.js";
 
-// Five minutes of 48 kHz are 29 MB, which a service takes; longer recordings come as files.
+// Longer recordings come as files. A service takes 32 MiB: five minutes of 48 kHz are 29 MB, but
+// of 96 kHz twice that.
 const MOST_S = 300;
+const MOST_BYTES = 30e6;
 
 /** Make the tabs of the page work by pointer and by arrow keys. */
 export function tabs(onLeave) {
@@ -127,9 +129,11 @@ export function recorder({ onRecording, onError }) {
           pieces.push(piece);
           samples += piece.length;
           level.add(peak);
-          const seconds = samples / (microphone?.samplingRate ?? 48_000);
-          time.textContent = `${clock(seconds)} / ${clock(MOST_S, 0)}`;
-          if (seconds >= MOST_S) control.turnOff();
+          const rate = microphone?.samplingRate ?? 48_000;
+          const seconds = samples / rate;
+          const most = Math.min(MOST_S, MOST_BYTES / (2 * rate));
+          time.textContent = `${clock(seconds)} / ${clock(most, 0)}`;
+          if (seconds >= most) control.turnOff();
         },
         () => lost(control, onError),
       );
