@@ -135,7 +135,7 @@ def _cues(
     if duration_s > CUES_S:
         words = {
             "en": f"cues are measured of recordings up to {CUES_S:g} s",
-            "ko": f"단서는 {CUES_S:g}초 이하의 녹음에서만 측정합니다",
+            "ko": f"목소리 특징은 {CUES_S:g}초 이하의 녹음에서만 측정합니다",
         }
         return {"words": [words[lang]], "profile": None, "error": "too_long"}
     try:
