@@ -129,6 +129,10 @@ def finals(toy_bundle: Path, pcm: bytes) -> Events:
 
 @pytest.fixture(scope="module")
 def webm(sound: FloatArray) -> bytes:
+    return recorded(sound)
+
+
+def recorded(sound: FloatArray) -> bytes:
     """What a browser records."""
     av = pytest.importorskip("av")
     file = io.BytesIO()
@@ -466,6 +470,15 @@ class TestLimits:
             events, close = until_closed(connection)
         assert of("final", events) == finals[:1]
         assert (events[-1]["code"], close) == ("too_long", 1008)
+
+    def test_a_recording_that_is_too_long_is_told_while_it_is_fed(self, serve, sound):
+        long = recorded(np.tile(sound, 12))  # more than the pipes to and from its decoder hold
+        with serve(max_duration_s=0.5) as server, server.started(format="webm") as (connection, _):
+            began = time.monotonic()
+            connection.send(long)
+            events, close = until_closed(connection)
+        assert (events[-1]["code"], close) == ("too_long", 1008)
+        assert time.monotonic() - began < 10
 
     def test_sound_is_taken_in_only_so_fast(self, serve, pcm):
         with serve(burst_s=1.0, speed=4.0) as server, server.started() as (connection, _):

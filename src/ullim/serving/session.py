@@ -284,6 +284,7 @@ class Session:
         finally:
             if reading is not None:
                 reading.cancel()
+                await asyncio.wait({reading})
             if decoding is not None:
                 await decoding.kill()
 
@@ -302,15 +303,20 @@ class Session:
             getting.cancel()
 
     async def _read(self, decoding: Decoding) -> None:
-        while (samples := await decoding.read()) is not None:
-            rate = decoding.sampling_rate
-            if rate is not None and self._stream is None:
-                self._stream = self._new_stream(rate)
-            if self._stream is not None and rate != self._stream.sampling_rate:
-                raise StreamError(
-                    "unsupported_rate", "a recording of another sampling rate follows"
-                )
-            await self._push(samples)
+        try:
+            while (samples := await decoding.read()) is not None:
+                rate = decoding.sampling_rate
+                if rate is not None and self._stream is None:
+                    self._stream = self._new_stream(rate)
+                if self._stream is not None and rate != self._stream.sampling_rate:
+                    raise StreamError(
+                        "unsupported_rate", "a recording of another sampling rate follows"
+                    )
+                await self._push(samples)
+        except BaseException:
+            # Nobody takes what is decoded any more, and whoever feeds would wait for ever.
+            await decoding.kill()
+            raise
 
     async def _push(self, samples: FloatArray) -> None:
         stream = self._stream

@@ -22,7 +22,7 @@ import numpy as np
 
 from ullim._media import scaled
 from ullim.errors import AudioError
-from ullim.serving.worker import confine, cpu_limit, environment
+from ullim.serving.worker import confine, cpu_limit, end_now, environment
 from ullim.types import FloatArray
 
 MAGIC = b"\x1aE\xdf\xa3"
@@ -125,9 +125,7 @@ class Decoding:
 
     async def kill(self) -> None:
         """End the process now, whatever it does."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
+        await end_now(self._process)
 
 
 class _Input:
