@@ -255,7 +255,8 @@ class Pool:
                     f"the recording took more than {self._job_timeout_s:g} s to read and predict; "
                     "give a shorter one, or another format such as FLAC",
                 ) from None
-            self._idle.put_nowait(worker)
+            if not reply.get("last"):
+                self._idle.put_nowait(worker)
             self._work_s += 0.1 * (time.perf_counter() - started - self._work_s)
             error = reply.get("error")
             if error:
@@ -294,7 +295,7 @@ class Pool:
             if worker is None:
                 try:
                     worker = await Worker.start(self._hello)
-                except WorkerDiedError:
+                except (WorkerDiedError, OSError):  # as where no process can be added
                     self._on_death("start")
                     wait_s = min(_MAX_WAIT_S, wait_s * 2 + 0.1)
                     await asyncio.sleep(wait_s)

@@ -95,14 +95,15 @@ def _answered(
         return _failed(error.code, str(error)), True
     except MemoryError:
         said = "the recording takes more memory than one may; give a shorter one, or fewer channels"
-        return _failed("too_costly", said), False
+        return _failed("too_costly", said, last=True), False
     except Exception as error:
         # The kind of error only: its message may quote the recording.
         return _failed("internal", f"a fault of the service: {type(error).__name__}"), True
 
 
-def _failed(code: str, message: str) -> bytes:
-    return packed({"error": {"code": code, "message": message}})
+def _failed(code: str, message: str, *, last: bool = False) -> bytes:
+    """Return a reply that says so; ``last`` where no other will follow it."""
+    return packed({"error": {"code": code, "message": message}, "last": last})
 
 
 def _received(requests: BinaryIO) -> dict[str, Any] | None:
