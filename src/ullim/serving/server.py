@@ -119,6 +119,7 @@ def serve(settings: Settings) -> None:
         # Who sends faster than the stream is heard has to wait, and cannot answer a ping meanwhile;
         # who is gone is noticed by the stream's own limits.
         ws_ping_interval=None,
+        ws_per_message_deflate=False,  # a small message could become a thousand times as large
         timeout_keep_alive=5,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
     )
