@@ -131,6 +131,12 @@ class TestAnswers:
         assert any(word in line for line in cues["words"])
         assert cues["profile"]["against"] == "reference"
 
+    def test_what_has_no_cues_is_told_in_the_language_asked_for(self, client):
+        files, data = sent(sound(samples=white(2.0))), {"include": "cues", "lang": "ko"}
+        cues = predicted(client.post("/v1/predict", files=files, data=data))["cues"]
+        assert cues["error"] == "unvoiced"
+        assert "목소리" in cues["words"][0]
+
     def test_cues_of_noise_are_an_answer_not_a_failure(self, client):
         given = predicted(
             client.post(
@@ -329,6 +335,12 @@ class TestWhoMayAsk:
     def test_a_short_token_is_refused(self):
         with pytest.raises(UllimError, match="16 or more"):
             Settings(token="short")
+
+    @pytest.mark.parametrize("token", [f"{TOKEN}é", f"{TOKEN}비밀", f"{TOKEN} ", f"{TOKEN}\n"])
+    def test_a_token_that_no_header_carries_is_refused(self, token):
+        with pytest.raises(UllimError, match="letters, digits") as caught:
+            Settings(token=token)
+        assert caught.value.code == "bad_token"
 
     @pytest.mark.parametrize(
         ("headers", "code"),

@@ -15,9 +15,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from service import (
     TOKEN,
@@ -30,8 +35,9 @@ from service import (
     sound,
     white,
 )
-from ullim.serving.pool import Pool, WorkerDiedError
+from ullim.serving.pool import Pool, Worker, WorkerDiedError
 from ullim.serving.problems import Problem
+from ullim.serving.server import _Connection
 from ullim.serving.worker import confine
 
 pytestmark = pytest.mark.skipif(
@@ -143,21 +149,15 @@ class TestPool:
 
     def test_a_recording_that_takes_two_workers_is_refused(self, toy_bundle):
         async def scene(pool: Pool, deaths: list[str]) -> None:
-            async def kill_each() -> None:
-                while True:
-                    for pid in pool.pids:
+            class Deadly(Recording):
+                async def read(self, size: int = -1) -> bytes:
+                    for pid in pool.pids:  # its worker waits for what is read here
                         with suppress(ProcessLookupError):
-                            os.kill(pid, signal.SIGSTOP)
-                            await asyncio.sleep(0.1)
                             os.kill(pid, signal.SIGKILL)
-                    await asyncio.sleep(0.01)
+                    return await super().read(size)
 
-            (first,) = pool.pids
-            os.kill(first, signal.SIGSTOP)
-            killer = asyncio.create_task(kill_each())
             with pytest.raises(Problem, match="2 times") as caught:
-                await pool.run(self.job(), Recording(CLIP))
-            killer.cancel()
+                await pool.run(self.job(), Deadly(CLIP))
             assert (caught.value.status, caught.value.code) == (422, "decoder_died")
             while len(deaths) < 2:  # they are noted when the system tells
                 await asyncio.sleep(0.01)
@@ -195,6 +195,42 @@ class TestPool:
 
         self.run(toy_bundle, scene, queue_timeout_s=0.2)
 
+    def test_a_place_is_filled_again_when_no_process_could_be_started(
+        self, toy_bundle, monkeypatch
+    ):
+        start, refused = asyncio.create_subprocess_exec, 0
+
+        async def sometimes(*given: str, **options: object) -> asyncio.subprocess.Process:
+            nonlocal refused
+            if 0 < refused < 3:
+                refused += 1
+                raise BlockingIOError("no more processes")
+            return await start(*given, **options)  # type: ignore[arg-type]
+
+        async def scene(pool: Pool, deaths: list[str]) -> None:
+            nonlocal refused
+            refused = 1
+            os.kill(pool.pids[0], signal.SIGKILL)
+            assert (await pool.run(self.job(), Recording(CLIP))).answer["status"] == "ok"
+            assert deaths == ["signal 9", "start", "start"]
+
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", sometimes)
+        self.run(toy_bundle, scene)
+
+    def test_one_whose_reply_is_its_last_is_not_asked_again(self, toy_bundle, monkeypatch):
+        async def last(worker: Worker, *_: object) -> dict[str, object]:
+            monkeypatch.undo()
+            return {"error": {"code": "too_costly", "message": "memory"}, "last": True}
+
+        async def scene(pool: Pool, deaths: list[str]) -> None:
+            monkeypatch.setattr(Worker, "ask", last)
+            with pytest.raises(Problem, match="memory"):
+                await pool.run(self.job(), Recording(CLIP))
+            with pytest.raises(Problem, match="try again"):  # it does not end here, but is not idle
+                await pool.run(self.job(), Recording(CLIP))
+
+        self.run(toy_bundle, scene, queue_timeout_s=0.5)
+
     def test_a_bundle_that_cannot_be_loaded_is_told(self, tmp_path):
         with pytest.raises(WorkerDiedError, match=r"bundle\.json"):
             self.run(tmp_path, lambda pool, deaths: None)
@@ -229,12 +265,57 @@ class TestStop:
                 until(lambda: bool(server.events("stopping")))
                 os.kill(worker, signal.SIGCONT)
                 assert predicted(answer.result())["status"] == "ok"
-            assert server.stop() in (0, -signal.SIGTERM)
+            assert server.process.wait(timeout=30) in (0, -signal.SIGTERM)
+            server.stop()
             with pytest.raises(ProcessLookupError):
                 os.kill(worker, 0)
             assert server.events("started")
             assert not server.events("no json")
             assert not server.events("server")
+
+    def test_streams_are_told_and_broken_off(self, toy_bundle):
+        """However much one has sent that waits for its turn."""
+        with (
+            serving(toy_bundle, "--workers", "1") as server,
+            connect(f"ws://127.0.0.1:{server.port}/v1/stream", ping_interval=None) as link,
+        ):
+            link.send(json.dumps({"type": "start"}))
+            assert json.loads(link.recv(timeout=20))["type"] == "ready"
+
+            def fast() -> None:
+                with suppress(ConnectionClosed):
+                    while True:
+                        link.send(bytes(2 * 16_000 * 10))
+
+            sender = threading.Thread(target=fast)
+            sender.start()
+            time.sleep(1.0)
+            began = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            codes = []
+            with suppress(ConnectionClosed):
+                while True:
+                    codes.append(json.loads(link.recv(timeout=20)).get("code"))
+            assert (codes[-1], link.close_code) == ("stopping", 1012)
+            sender.join(timeout=20)
+            assert server.process.wait(timeout=30) in (0, -signal.SIGTERM)
+            assert time.monotonic() - began < 10
+            server.stop()
+            assert not server.events("server")
+
+    def test_who_asks_twice_does_not_wait(self, toy_bundle):
+        with serving(toy_bundle, "--workers", "1") as server:
+            (worker,) = server.workers()
+            os.kill(worker, signal.SIGSTOP)
+            with ThreadPoolExecutor() as threads:
+                answer = threads.submit(ask, server)
+                until(lambda: pending(server) == 1)
+                server.process.send_signal(signal.SIGTERM)
+                until(lambda: bool(server.events("stopping")))
+                began = time.monotonic()
+                server.stop()
+                assert time.monotonic() - began < 10
+                assert isinstance(answer.exception(), httpx.HTTPError)
 
     @pytest.mark.slow
     def test_workers_end_when_the_service_is_killed(self, toy_bundle):
@@ -259,6 +340,9 @@ class TestCommand:
             (["--host", "0.0.0.0"], "there is no token"),
             (["--model", "nobody"], "no model"),
             (["--token-file", "/nowhere/token"], "cannot be read"),
+            (["--queue", "20000"], "less than or equal to 10000"),
+            (["--workers", "300"], "less than or equal to 256"),
+            (["--max-duration-s", "nan"], "--max-duration-s"),
         ],
     )
     def test_a_wrong_start_is_one_line(self, options, said):
@@ -410,6 +494,48 @@ class TestConnections:
         files.join()
         until(lambda: pending(server) == 0)
         assert opened() == before
+
+
+def test_silent_connections_are_few_and_end(monkeypatch):
+    monkeypatch.setattr("ullim.serving.server._MAX_CONNECTIONS", 3)
+    monkeypatch.setattr("ullim.serving.server._SILENT_S", 0.3)
+
+    async def app(scope: object, receive: object, send: Callable[..., Any]) -> None:
+        await asyncio.sleep(1.0)  # longer than a silence may last
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def run() -> None:
+        config = uvicorn.Config(app, log_config=None)
+        config.load()
+        state = ServerState()
+        listening = await asyncio.get_running_loop().create_server(
+            lambda: _Connection(config, state, {}), "127.0.0.1", 0
+        )
+        port = listening.sockets[0].getsockname()[1]
+        links = []
+        for _ in range(3):
+            links.append(await asyncio.open_connection("127.0.0.1", port))
+            await asyncio.sleep(0.01)
+        reader, one_too_many = await asyncio.open_connection("127.0.0.1", port)
+        with suppress(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), 0.25) == b""
+        one_too_many.close()
+        asking, begun, _ = links
+        asking[1].write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        begun[1].write(b"GET / HTTP/1.1\r\n")
+        for reader, _ in links[1:]:
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert b" 204 " in await asyncio.wait_for(asking[0].readline(), 5)
+        asking[1].write(b"GET / HTTP/1.1\r\n")  # begun, and not ended
+        assert await asyncio.wait_for(asking[0].read(), 5)
+        for _, writer in links:
+            writer.close()
+        listening.close()
+        await asyncio.sleep(0.05)
+        assert not state.connections
+
+    asyncio.run(run())
 
 
 @pytest.mark.slow

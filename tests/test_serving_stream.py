@@ -28,6 +28,7 @@ from ullim.inference.stream import Final, Stream
 from ullim.serving import stream
 from ullim.serving.edge import Edge
 from ullim.serving.service import Service
+from ullim.serving.session import StreamError
 from ullim.serving.sessions import Sessions
 from ullim.serving.settings import Settings, StreamLimits
 from ullim.serving.worker import environment
@@ -129,6 +130,10 @@ def finals(toy_bundle: Path, pcm: bytes) -> Events:
 
 @pytest.fixture(scope="module")
 def webm(sound: FloatArray) -> bytes:
+    return recorded(sound)
+
+
+def recorded(sound: FloatArray) -> bytes:
     """What a browser records."""
     av = pytest.importorskip("av")
     file = io.BytesIO()
@@ -291,6 +296,21 @@ class TestResuming:
             until(connection, "final")
         with server.started(session=ready["session"], received_s=finals[0]["end_s"]) as (again, _):
             assert until(again, "final") == finals[1]
+
+    def test_says_to_the_sample_where_it_goes_on(self, serve):
+        rate, samples = 44_100, 12_345
+        with serve() as server, server.started(sampling_rate=rate) as (connection, ready):
+            connection.send(bytes(2 * samples))
+            deadline = time.monotonic() + 10
+            while (at := self.heard(server, ready)) != samples:
+                assert time.monotonic() < deadline, at
+                time.sleep(0.02)
+            with server.started(session=ready["session"]) as (_, again):
+                assert again["resumed_at_s"] * rate == pytest.approx(samples, abs=0.1)
+
+    @staticmethod
+    def heard(server: Server, ready: dict[str, Any]) -> int:
+        return server.sessions.find(ready["session"]).received_bytes // 2
 
     def test_goes_on_with_a_recording(self, server, webm):
         half = len(webm) // 2
@@ -460,12 +480,59 @@ class TestLimits:
             with server.started(session=first["session"]) as (_, said):
                 assert said["code"] == "no_session"
 
+    def test_those_that_begin_at_once_count(self, toy_bundle, monkeypatch):
+        begun: list[str] = []
+
+        class Decoder:
+            async def kill(self) -> None: ...
+
+            @classmethod
+            async def begin(cls) -> Decoder:
+                begun.append("")
+                await asyncio.sleep(0.05)
+                return cls()
+
+        monkeypatch.setattr("ullim.serving.sessions.Decoding", Decoder)
+        settings = Settings(models=(str(toy_bundle),), stream=StreamLimits(max_sessions=2))
+
+        async def run() -> None:
+            sessions = Sessions(Service(settings))
+            wish: dict[str, Any] = {"model": None, "labels": None, "sampling_rate": RATE}
+            made = await asyncio.gather(
+                *(sessions.begin(format="webm", **wish) for _ in range(6)), return_exceptions=True
+            )
+            assert len(sessions) == 2
+            assert [one.code for one in made if isinstance(one, StreamError)] == ["busy"] * 4
+            await sessions.close()
+
+        asyncio.run(run())
+        assert len(begun) == 2
+
+    def test_no_process_for_a_decoder_is_told_as_busy(self, serve, monkeypatch):
+        async def refused(*_: object, **__: object) -> None:
+            raise BlockingIOError("no more processes")
+
+        with serve() as server:
+            monkeypatch.setattr(asyncio, "create_subprocess_exec", refused)
+            with server.started(format="webm") as (connection, said):
+                assert (said["type"], said["code"]) == ("error", "busy")
+                assert until_closed(connection)[1] == 1013
+
     def test_a_session_takes_only_so_much_sound_and_answers_it(self, serve, pcm, finals):
         with serve(max_duration_s=2.9) as server, server.started() as (connection, _):
             feed(connection, pcm)
             events, close = until_closed(connection)
         assert of("final", events) == finals[:1]
         assert (events[-1]["code"], close) == ("too_long", 1008)
+
+    def test_a_recording_that_is_too_long_is_told_while_it_is_fed(self, serve, sound):
+        long = recorded(np.tile(sound, 12))  # more than the pipes to and from its decoder hold
+        with serve(max_duration_s=0.5) as server, server.started(format="webm") as (connection, _):
+            began = time.monotonic()
+            connection.send(long)
+            events, close = until_closed(connection)
+        assert (events[-1]["code"], close) == ("too_long", 1008)
+        assert time.monotonic() - began < 10
 
     def test_sound_is_taken_in_only_so_fast(self, serve, pcm):
         with serve(burst_s=1.0, speed=4.0) as server, server.started() as (connection, _):

@@ -51,6 +51,8 @@ def serve(
     By default only this machine reaches it. See docs/serving.md before others do.
     """
     try:
+        from pydantic import ValidationError
+
         from ullim.serving.server import serve as run
         from ullim.serving.settings import MIB, Settings, StreamLimits
     except ImportError as error:
@@ -65,8 +67,8 @@ def serve(
         "stream": None if max_streams is None else StreamLimits(max_sessions=max_streams),
         "max_request_bytes": None if max_mb is None else 2 * max_mb * MIB,
     }
-    run(
-        Settings(
+    try:
+        settings = Settings(
             host=host,
             port=port,
             token=_token(token_file),
@@ -74,7 +76,16 @@ def serve(
             allowed_hosts=tuple(name.lower() for name in allow_host or ()),
             **{name: value for name, value in given.items() if value is not None},
         )
-    )
+    except ValidationError as error:
+        problems = "; ".join(map(_told, error.errors()))
+        raise UllimError(f"{problems}; see: ullim serve --help", code="bad_option") from error
+    run(settings)
+
+
+def _told(problem: Any) -> str:
+    name = ".".join(map(str, problem["loc"])).replace("_", "-")
+    said = problem["msg"][:1].lower() + problem["msg"][1:]
+    return f"--{name} {problem['input']}: {said}"
 
 
 def _token(file: Path | None) -> Any:

@@ -26,6 +26,14 @@ CUES_S = 60.0
 """Longest recording whose cues are measured, in seconds: they take longer than the prediction."""
 
 
+_CUELESS_KO = {
+    "silent": "녹음이 조용합니다. 누군가 말하는 녹음을 주세요",
+    "too_short": "녹음에 목소리가 너무 짧습니다. 한 문장 이상 말한 더 긴 녹음을 주세요",
+    "unvoiced": "높낮이가 있는 목소리를 찾지 못했습니다. 속삭임, 소음, 음악에서는 잴 수 없으니 "
+    "소리 내어 말한 녹음을 주세요",
+}
+
+
 class _Upload(BytesIO):
     name = "the recording"  # how messages call it: they never repeat what a client named it
 
@@ -141,5 +149,6 @@ def _cues(
     try:
         profile = compare(measure(audio.read(file, SAMPLING_RATE, limits=limits), SAMPLING_RATE))
     except FeatureError as error:  # a whisper or noise has an emotion's scores and no pitch
-        return {"words": [str(error)], "profile": None, "error": error.code}
+        said = _CUELESS_KO.get(error.code, str(error)) if lang == "ko" else str(error)
+        return {"words": [said], "profile": None, "error": error.code}
     return {"words": describe(profile, lang), "profile": profile.to_dict(), "error": None}

@@ -19,9 +19,9 @@ from ullim.serving.problems import Problem
 from ullim.serving.settings import Settings, is_loopback
 
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; "
-    "img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self'; worker-src 'self'; "
-    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; worker-src 'self'; manifest-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """What a page of the service may load: nothing from elsewhere, no script within the HTML."""
 
@@ -95,7 +95,7 @@ class Edge:
             nonlocal whole
             message = await receive()
             whole = whole or not message.get("more_body", False)
-            seen["bytes_in"] += len(message.get("body") or message.get("bytes") or b"")
+            seen["bytes_in"] += _size(message)
             return message
 
         async def counting_send(message: Message) -> None:
@@ -111,7 +111,7 @@ class Edge:
                     headers["Connection"] = "close"
             elif message["type"] == "websocket.accept":
                 seen["status"] = 101
-            seen["bytes_out"] += len(message.get("body") or message.get("bytes") or b"")
+            seen["bytes_out"] += _size(message)
             await send(message)
 
         try:
@@ -152,6 +152,11 @@ class Edge:
         if origin is not None and _netloc(origin) != host.lower():
             return Problem(403, "foreign_origin", "pages of other sites may not use this service")
         return None
+
+
+def _size(message: Message) -> int:
+    text = message.get("text") or ""
+    return len(message.get("body") or message.get("bytes") or text.encode())
 
 
 def _plain(host: str) -> bool:

@@ -7,18 +7,15 @@ starts the next. A request takes an idle worker, and gives it back by the answer
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ullim.serving.frames import LENGTH, MAX_MESSAGE, packed, unpacked
 from ullim.serving.problems import Problem
-from ullim.serving.worker import environment
+from ullim.serving.worker import end_now, environment
 
 _CHUNK = 256 * 1024
 _ATTEMPTS = 2
@@ -131,12 +128,7 @@ class Worker:
 
     async def kill(self) -> None:
         """End the process now."""
-        if self.alive:
-            # Not by asyncio's own kill(): it may collect the exit code before the loop does, which
-            # then never learns it.
-            with suppress(ProcessLookupError):
-                os.kill(self.process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
-        await self.process.wait()
+        await end_now(self.process)
 
     async def stop(self) -> None:
         """Let the process end by itself, or end it."""
@@ -263,7 +255,8 @@ class Pool:
                     f"the recording took more than {self._job_timeout_s:g} s to read and predict; "
                     "give a shorter one, or another format such as FLAC",
                 ) from None
-            self._idle.put_nowait(worker)
+            if not reply.get("last"):
+                self._idle.put_nowait(worker)
             self._work_s += 0.1 * (time.perf_counter() - started - self._work_s)
             error = reply.get("error")
             if error:
@@ -302,7 +295,7 @@ class Pool:
             if worker is None:
                 try:
                     worker = await Worker.start(self._hello)
-                except WorkerDiedError:
+                except (WorkerDiedError, OSError):  # as where no process can be added
                     self._on_death("start")
                     wait_s = min(_MAX_WAIT_S, wait_s * 2 + 0.1)
                     await asyncio.sleep(wait_s)

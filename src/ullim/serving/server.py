@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import sys
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ullim.serving import observe
 from ullim.serving.app import create_app
@@ -15,14 +18,16 @@ from ullim.serving.service import Service
 from ullim.serving.settings import MIB, Settings
 
 _MAX_CONNECTIONS = 512  # with pipes and temporary files, under the usual limit of 1,024 files
+_SILENT_S = 10.0
 
 
 class _Server(uvicorn.Server):
     """Stops taking predictions at the first signal, and closes when the last is answered."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
-        self._service = service
+        self._app = app
+        self._service: Service = app.state.service
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -39,9 +44,41 @@ class _Server(uvicorn.Server):
             )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:  # whoever asks twice, by whatever signal, does not want to wait
+            self.force_exit = True
+        super().handle_exit(sig, frame)
         self._service.stopping = True
         observe.write("stopping", signal=sig)
-        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # A stream that waits for its turn does not hear that its connection is closed.
+        await self._app.state.sessions.stop()
+        await super().shutdown(sockets)
+
+
+class _Connection(H11Protocol):
+    """Counts among so many from its first byte, and ends where nothing is asked for long.
+
+    uvicorn's own limit counts only who has asked something, and its time for silence begins with
+    the first answer.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > _MAX_CONNECTIONS:
+            transport.abort()
+        else:
+            self.loop.call_later(_SILENT_S, self._look, None)
+
+    def _look(self, before: object) -> None:
+        """End the connection when no request has come since the last look."""
+        if self not in self.connections:  # it has ended, or is a WebSocket by now
+            return
+        at_rest = self.cycle is None or self.cycle.response_complete
+        if at_rest and self.cycle is before:
+            self.transport.close()
+        else:
+            self.loop.call_later(_SILENT_S, self._look, self.cycle if at_rest else self)
 
 
 class _Lines(logging.Formatter):
@@ -70,6 +107,7 @@ def serve(settings: Settings) -> None:
     app = create_app(settings)
     config = uvicorn.Config(
         app,
+        http=_Connection,
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -78,8 +116,11 @@ def serve(settings: Settings) -> None:
         proxy_headers=False,
         limit_concurrency=_MAX_CONNECTIONS,
         ws_max_size=MIB,
-        ws_max_queue=4,  # who sends faster than the stream is heard has to wait
+        # Who sends faster than the stream is heard has to wait, and cannot answer a ping meanwhile;
+        # who is gone is noticed by the stream's own limits.
+        ws_ping_interval=None,
+        ws_per_message_deflate=False,  # a small message could become a thousand times as large
         timeout_keep_alive=5,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
     )
-    _Server(config, app.state.service).run()
+    _Server(config, app).run()

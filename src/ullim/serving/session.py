@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 import time
 from collections import deque
@@ -25,12 +26,12 @@ from ullim.errors import UllimError
 from ullim.inference.phrases import Phrasing
 from ullim.inference.predictor import Predictor
 from ullim.inference.stream import Event, Final, Stream
-from ullim.serving.observe import LOG
+from ullim.serving import observe
 from ullim.serving.settings import StreamLimits
 from ullim.serving.webm import MAGIC, Decoding
 from ullim.types import FloatArray
 
-POLICY, TOO_BIG, INTERNAL, TRY_LATER = 1008, 1009, 1011, 1013
+POLICY, TOO_BIG, INTERNAL, RESTART, TRY_LATER = 1008, 1009, 1011, 1012, 1013
 """Close codes of WebSockets that a stream ends with, beside 1000."""
 
 
@@ -183,6 +184,11 @@ class Session:
             self._outbox = None
             self._left.set()
 
+    def break_off(self, reason: StreamError) -> None:
+        """End the connection, if there is one, now."""
+        if self._outbox is not None:
+            self._outbox.break_off(reason)
+
     async def put(self, data: bytes) -> None:
         """Accept the next bytes; waits while there is enough to do."""
         first = self._is_first
@@ -209,7 +215,7 @@ class Session:
             "model": self._model,
             "labels": self.labels,
             "hangover_s": self._phrasing.hangover_s,
-            "resumed_at_s": round(self.position_s, 4),
+            "resumed_at_s": round(self.position_s, 6),  # to the sample
         }
         if self._format == "webm":
             told["received_bytes"] = self.received_bytes
@@ -243,7 +249,7 @@ class Session:
             reason = StreamError(error.code, str(error))
         except Exception as error:
             # The kind of error only: its message may quote what was sent.
-            LOG.error(json.dumps({"event": "stream failed", "error": type(error).__name__}))
+            observe.write("stream_failed", level=logging.ERROR, error=type(error).__name__)
             said = f"a fault of the service ({type(error).__name__}); it was logged"
             reason = StreamError("internal", said, INTERNAL)
         text = None
@@ -284,6 +290,7 @@ class Session:
         finally:
             if reading is not None:
                 reading.cancel()
+                await asyncio.wait({reading})
             if decoding is not None:
                 await decoding.kill()
 
@@ -302,15 +309,20 @@ class Session:
             getting.cancel()
 
     async def _read(self, decoding: Decoding) -> None:
-        while (samples := await decoding.read()) is not None:
-            rate = decoding.sampling_rate
-            if rate is not None and self._stream is None:
-                self._stream = self._new_stream(rate)
-            if self._stream is not None and rate != self._stream.sampling_rate:
-                raise StreamError(
-                    "unsupported_rate", "a recording of another sampling rate follows"
-                )
-            await self._push(samples)
+        try:
+            while (samples := await decoding.read()) is not None:
+                rate = decoding.sampling_rate
+                if rate is not None and self._stream is None:
+                    self._stream = self._new_stream(rate)
+                if self._stream is not None and rate != self._stream.sampling_rate:
+                    raise StreamError(
+                        "unsupported_rate", "a recording of another sampling rate follows"
+                    )
+                await self._push(samples)
+        except BaseException:
+            # Nobody takes what is decoded any more, and whoever feeds would wait for ever.
+            await decoding.kill()
+            raise
 
     async def _push(self, samples: FloatArray) -> None:
         stream = self._stream

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Literal
 
 from ullim.errors import UllimError
 from ullim.inference.predictor import Predictor
 from ullim.serving.problems import Problem
 from ullim.serving.service import Service
-from ullim.serving.session import POLICY, TRY_LATER, Outbox, Session, StreamError
+from ullim.serving.session import POLICY, RESTART, TRY_LATER, Outbox, Session, StreamError
 from ullim.serving.webm import Decoding
+
+_GOODBYE_S = 2.0
 
 
 class Sessions:
@@ -25,6 +28,7 @@ class Sessions:
         self._loading = asyncio.Lock()
         self._predictors: dict[str, Predictor] = {}
         self._sessions: dict[str, Session] = {}
+        self._beginning = 0  # each may have a decoder already
         self._expiry: dict[str, asyncio.TimerHandle] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "ullim-stream")
@@ -46,6 +50,21 @@ class Sessions:
             StreamError: There are too many, or what is asked for there is not.
         """
         self._make_room()
+        self._beginning += 1
+        try:
+            session = await self._begun(model, labels, format, sampling_rate)
+        finally:
+            self._beginning -= 1
+        self._sessions[session.id] = session
+        return session
+
+    async def _begun(
+        self,
+        model: str | None,
+        labels: list[str] | None,
+        format: Literal["pcm16", "webm"],
+        sampling_rate: int,
+    ) -> Session:
         try:
             name = self._service.model(model).name
             predictor = await self._predictor(name)
@@ -56,8 +75,8 @@ class Sessions:
             close = TRY_LATER if error.code == "busy" else POLICY
             raise StreamError(error.code, str(error), close) from error
         try:
-            self._make_room()  # loading takes a while
-            session = Session(
+            self._check_open()  # loading takes a while
+            return Session(
                 name,
                 predictor,
                 labels=labels,
@@ -71,8 +90,6 @@ class Sessions:
             if decoding is not None:
                 await decoding.kill()
             raise
-        self._sessions[session.id] = session
-        return session
 
     def find(self, identifier: str) -> Session:
         """Return a session whose client comes back.
@@ -80,6 +97,7 @@ class Sessions:
         Raises:
             StreamError: There is none, or no longer.
         """
+        self._check_open()
         session = self._sessions.get(identifier)
         if session is None:
             said = (
@@ -110,6 +128,15 @@ class Sessions:
             loop = asyncio.get_running_loop()
             self._expiry[session.id] = loop.call_later(self.limits.resume_s, self._drop, session)
 
+    async def stop(self) -> None:
+        """Break every connection off, and wait until each has been told why."""
+        for session in self._sessions.values():
+            session.break_off(StreamError("stopping", "the service is being stopped", RESTART))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_S):
+                while any(session.is_attached for session in self._sessions.values()):
+                    await asyncio.sleep(0.01)
+
     async def close(self) -> None:
         """Drop them all."""
         for session in list(self._sessions.values()):
@@ -126,10 +153,13 @@ class Sessions:
                 )
             return self._predictors[name]
 
-    def _make_room(self) -> None:
+    def _check_open(self) -> None:
         if self._service.stopping:
             raise StreamError("stopping", "the service is being stopped; try again", TRY_LATER)
-        if len(self._sessions) < self.limits.max_sessions:
+
+    def _make_room(self) -> None:
+        self._check_open()
+        if len(self._sessions) + self._beginning < self.limits.max_sessions:
             return
         # Who has been away for longest is the least likely to come back.
         if not self._expiry:

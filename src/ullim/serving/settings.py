@@ -114,6 +114,13 @@ class Settings(BaseModel):
                 '"import secrets; print(secrets.token_urlsafe())"',
                 code="weak_token",
             )
+        if self.token is not None and not _can_be_sent(self.token.get_secret_value()):
+            raise UllimError(
+                "the token has a character that a header cannot carry, or a space at an end; take "
+                "letters, digits, - and _ alone, as from: python -c "
+                '"import secrets; print(secrets.token_urlsafe())"',
+                code="bad_token",
+            )
         if self.token is None and not is_loopback(self.host):
             raise UllimError(
                 f"{self.host} can be reached by others, and there is no token: put one into a "
@@ -131,6 +138,10 @@ class Settings(BaseModel):
             max_duration_s=self.max_duration_s,
             max_channels=self.max_channels,
         )
+
+
+def _can_be_sent(token: str) -> bool:
+    return token.isascii() and token.isprintable() and token == token.strip()
 
 
 def is_loopback(host: str) -> bool:

@@ -22,7 +22,7 @@ import numpy as np
 
 from ullim._media import scaled
 from ullim.errors import AudioError
-from ullim.serving.worker import confine, cpu_limit, environment
+from ullim.serving.worker import confine, cpu_limit, end_now, environment
 from ullim.types import FloatArray
 
 MAGIC = b"\x1aE\xdf\xa3"
@@ -32,6 +32,7 @@ _READ_BYTES = 1 << 16
 _MEMORY_BYTES = 256 * 1024**2  # beside the libraries
 _PROCESSOR_S = 600.0  # an hour of Opus takes about ten
 _START_S = 30.0
+_BUSY = "the service is too busy to start a decoder; try again later"
 _READY = b"{}\n"
 _OPTIONS = {"fflags": "nobuffer", "probesize": "4096", "analyzeduration": "0"}
 
@@ -58,15 +59,18 @@ class Decoding:
         Raises:
             AudioError: It cannot, or not in time.
         """
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "ullim.serving.webm"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # a Ctrl-C in the terminal reaches only the service
-            env=environment(),
-            limit=_READ_BYTES,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "ullim.serving.webm"),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,  # a Ctrl-C in the terminal reaches only the service
+                env=environment(),
+                limit=_READ_BYTES,
+            )
+        except OSError as error:  # too many processes or files
+            raise AudioError(_BUSY, code="busy") from error
         decoding = cls(process)
         try:
             async with asyncio.timeout(_START_S):
@@ -74,8 +78,7 @@ class Decoding:
                     await decoding._check()
         except TimeoutError:
             await decoding.kill()
-            said = "the service is too busy to start a decoder; try again later"
-            raise AudioError(said, code="busy") from None
+            raise AudioError(_BUSY, code="busy") from None
         except BaseException:
             await decoding.kill()
             raise
@@ -125,9 +128,7 @@ class Decoding:
 
     async def kill(self) -> None:
         """End the process now, whatever it does."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
+        await end_now(self._process)
 
 
 class _Input:

@@ -14,10 +14,13 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ullim.errors import UllimError
 from ullim.serving.frames import LENGTH, packed, unpacked
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
 
 
 def main() -> None:
@@ -92,14 +95,15 @@ def _answered(
         return _failed(error.code, str(error)), True
     except MemoryError:
         said = "the recording takes more memory than one may; give a shorter one, or fewer channels"
-        return _failed("too_costly", said), False
+        return _failed("too_costly", said, last=True), False
     except Exception as error:
         # The kind of error only: its message may quote the recording.
         return _failed("internal", f"a fault of the service: {type(error).__name__}"), True
 
 
-def _failed(code: str, message: str) -> bytes:
-    return packed({"error": {"code": code, "message": message}})
+def _failed(code: str, message: str, *, last: bool = False) -> bytes:
+    """Return a reply that says so; ``last`` where no other will follow it."""
+    return packed({"error": {"code": code, "message": message}, "last": last})
 
 
 def _received(requests: BinaryIO) -> dict[str, Any] | None:
@@ -118,6 +122,20 @@ def environment() -> dict[str, str]:
     path = os.pathsep.join(part for part in (package, os.environ.get("PYTHONPATH")) if part)
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return kept | threads | {"PYTHONPATH": path}
+
+
+async def end_now(process: Process) -> None:
+    """End a process that decodes, and wait until it has ended; nobody else may read from it."""
+    if process.returncode is None:
+        # Not by asyncio's own kill(): it may collect the exit code before the loop does, which then
+        # never learns it.
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+    # asyncio tells of an end only when the pipes have ended too, and what fills one hides its end.
+    for pipe in (process.stdout, process.stderr):
+        while pipe is not None and await pipe.read(1 << 16):
+            pass
+    await process.wait()
 
 
 def confine(memory_bytes: int) -> None:
