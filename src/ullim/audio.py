@@ -254,7 +254,7 @@ def check_samples(
     gate = _Gate(name, limits, sampling_rate)
     mono = gate.passed(scaled(array))
     gate.finish()
-    resampler = _Resampler(sampling_rate, target_sampling_rate or sampling_rate)
+    resampler = Resampler(sampling_rate, target_sampling_rate or sampling_rate)
     return np.concatenate([resampler.push(mono), resampler.flush()])
 
 
@@ -263,9 +263,9 @@ def _samples(
 ) -> Iterator[FloatArray]:
     """Yield the checked, resampled samples between two times; the one road for all sources."""
     _check_rate(sampling_rate, name_of(source), limits)
-    resampler: _Resampler | None = None
+    resampler: Resampler | None = None
     for rate, _, mono in _checked(source, start_s, end_s, limits):
-        resampler = resampler or _Resampler(rate, sampling_rate)
+        resampler = resampler or Resampler(rate, sampling_rate)
         yield resampler.push(mono)
     if resampler is not None:
         yield resampler.flush()
@@ -327,7 +327,7 @@ def _reblocked(chunks: Iterator[FloatArray], block: int, hold: int) -> Iterator[
         yield np.concatenate(pending)[start : start + block]
 
 
-class _Resampler:
+class Resampler:
     """soxr at its high quality; the result does not depend on how the input is cut."""
 
     def __init__(self, from_rate: int, to_rate: int) -> None:

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import soxr
 
 from ullim import audio
 from ullim.errors import AudioError, UllimError
@@ -147,8 +146,8 @@ class Stream:
         length_s = window.length_s if window.mode == "crop" else Window().length_s
         self._partial = round(length_s * rate)
         self._every = max(1, math.floor(phrasing.partial_every_s / FRAME_S + 1e-6))
-        self._to_model = _Resampler(sampling_rate, rate)
-        self._to_voice = _Resampler(rate, VOICE_RATE)
+        self._to_model = audio.Resampler(sampling_rate, rate)
+        self._to_voice = audio.Resampler(rate, VOICE_RATE)
         self._detector = RunningVoice()
         self._phrases = Phrases(phrasing)
         self._tape = _Tape(math.ceil((phrasing.max_phrase_s + phrasing.lead_s + _SLACK_S) * rate))
@@ -263,23 +262,6 @@ class Stream:
 
     def _sample(self, frame: int) -> int:
         return round(frame * FRAME_S * self._rate)
-
-
-class _Resampler:
-    """soxr at its high quality; the result does not depend on how the input is cut."""
-
-    def __init__(self, from_rate: int, to_rate: int) -> None:
-        self._soxr = (
-            None
-            if from_rate == to_rate
-            else soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32")
-        )
-
-    def push(self, sound: FloatArray, *, last: bool = False) -> FloatArray:
-        if self._soxr is None:
-            return sound
-        resampled: FloatArray = self._soxr.resample_chunk(sound, last=last)
-        return resampled
 
 
 class _Tape:

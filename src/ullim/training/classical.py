@@ -9,7 +9,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.model_selection import GroupKFold
 
 from ullim.errors import NotFittedError, TrainingError
 from ullim.models import Classical
@@ -23,11 +22,11 @@ from ullim.training.classifier import (
     target_matrix,
 )
 from ullim.training.export_classical import NEVER, PROBABILITY_FLOOR, Frame, classical_to_onnx
+from ullim.training.inner import inner_folds, masked_recall, speakers_of
 from ullim.training.rows import Rows
 from ullim.training.speakers import HistogramEqualizer, SpeakerStandardizer
 from ullim.window import Window
 
-_INNER_FOLDS = 5
 _CLIP = 5.0
 _NORMALISERS = {"z-score": SpeakerStandardizer, "histogram": HistogramEqualizer}
 
@@ -106,11 +105,7 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         augmented = [self._rows(view) for view in views]
         if any(view.n_items != clean.n_items for view in augmented):
             raise TrainingError("every view must hold the same rows as X")
-        speakers = np.arange(clean.n_items) if groups is None else np.array(list(groups))
-        if len(speakers) != clean.n_items:
-            raise TrainingError(
-                f"{clean.n_items} rows were given with {len(speakers)} speakers; give one per row"
-            )
+        speakers = speakers_of(groups, clean.n_items)
         self.setting_, self.choice_, self.temperature_ = self._chosen(
             clean, augmented, targets, speakers
         )
@@ -135,21 +130,11 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         candidates = self.model.candidates()
         if len(candidates) == 1 and not self.model.calibrated:
             return candidates[0], [], 1.0
-        n_folds = min(_INNER_FOLDS, len(np.unique(speakers)))
-        if n_folds < 2:
-            raise TrainingError(
-                "choosing and calibrating need a second speaker, and training has only one; add "
-                "recordings of another speaker"
-            )
-        folds = list(
-            GroupKFold(n_folds, shuffle=True, random_state=self.seed).split(
-                speakers, groups=speakers
-            )
-        )
+        folds = inner_folds(speakers, self.seed)
         held_out = [
             self._held_out([clean], targets, speakers, folds, setting) for setting in candidates
         ]
-        choice = [_masked_recall(logits, targets) for logits, _ in held_out]
+        choice = [masked_recall(logits, targets) for logits, _ in held_out]
         best = int(np.argmax(choice))
         if not self.model.calibrated:
             return candidates[best], choice, 1.0
@@ -343,10 +328,3 @@ class _Standard:
         if self.mean is None:
             return values
         return np.clip((values - self.mean) / self.scale, -_CLIP, _CLIP)
-
-
-def _masked_recall(logits: Any, targets: Matrix) -> float:
-    """Return the UA when each row may only be given a class its corpus offers."""
-    guess = np.where(np.isnan(targets), -np.inf, logits).argmax(axis=1)
-    truth = np.nan_to_num(targets).argmax(axis=1)
-    return float(np.mean([(guess[truth == c] == c).mean() for c in np.unique(truth)]))

@@ -10,7 +10,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.model_selection import GroupKFold
 
 from ullim.errors import NotFittedError, TrainingError
 from ullim.models import Generative
@@ -27,11 +26,11 @@ from ullim.training.classifier import (
     target_matrix,
 )
 from ullim.training.export_density import Side, densities_to_onnx
+from ullim.training.inner import inner_folds, masked_recall, speakers_of
 from ullim.training.rows import Rows
 from ullim.types import Ragged
 from ullim.window import Window
 
-_INNER_FOLDS = 5
 _CLIP = 5.0
 _STEPS = 10
 Places = npt.NDArray[np.int64]
@@ -101,22 +100,8 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         """
         n_rows = len(next(iter(X.values())))
         self.classes_, targets = target_matrix(y, n_rows, self.classes)
-        speakers = np.arange(n_rows) if groups is None else np.array(list(groups))
-        if len(speakers) != n_rows:
-            raise TrainingError(
-                f"{n_rows} rows were given with {len(speakers)} speakers; give one per row"
-            )
-        n_folds = min(_INNER_FOLDS, len(np.unique(speakers)))
-        if n_folds < 2:
-            raise TrainingError(
-                "choosing and calibrating need a second speaker, and training has only one; add "
-                "recordings of another speaker"
-            )
-        self.folds_ = list(
-            GroupKFold(n_folds, shuffle=True, random_state=self.seed).split(
-                np.arange(n_rows), groups=speakers
-            )
-        )
+        speakers = speakers_of(groups, n_rows)
+        self.folds_ = inner_folds(speakers, self.seed)
         self.settings_, self.choices_, held_out, self.fitted_ = [], [], [], []
         for density in self.densities:
             parts = [self._rows(view, density) for view in (X, *views)]
@@ -127,7 +112,7 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             # The choice is made on clean clips alone, as that of a classical model.
             candidates = density.model.candidates()
             tried = [fitting.held_out(self.folds_, setting, parts[:1]) for setting in candidates]
-            choice = [_masked_recall(scores, targets) for scores in tried]
+            choice = [masked_recall(scores, targets) for scores in tried]
             best = int(np.argmax(choice))
             self.settings_.append(candidates[best])
             self.choices_.append(choice)
@@ -159,7 +144,7 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             self.scales_[place] = max(float(spread), 1e-6)
         best = -1.0
         for weights in _weightings(len(held_out)):
-            recall = _masked_recall(self._fused(held_out, weights), targets)
+            recall = masked_recall(self._fused(held_out, weights), targets)
             if recall > best:
                 best, self.weights_ = recall, weights
         self.fused_choice_ = best
@@ -358,10 +343,3 @@ def _weightings(n: int) -> Iterator[Matrix]:
     steps = [s for s in product(range(_STEPS + 1), repeat=n) if sum(s) == _STEPS]
     for step in sorted(steps, key=lambda s: sum(value**2 for value in s)):
         yield np.array(step) / _STEPS
-
-
-def _masked_recall(scores: Matrix, targets: Matrix) -> float:
-    """Return the UA when each row may only be given a class its corpus offers."""
-    guess = np.where(np.isnan(targets), -np.inf, scores).argmax(axis=1)
-    truth = np.nan_to_num(targets).argmax(axis=1)
-    return float(np.mean([(guess[truth == c] == c).mean() for c in np.unique(truth)]))
