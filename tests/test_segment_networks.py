@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 torch = pytest.importorskip("torch")
@@ -15,7 +18,7 @@ from torch import nn  # noqa: E402
 
 from ullim.errors import TrainingError  # noqa: E402
 from ullim.models.endtoend import EndToEnd  # noqa: E402
-from ullim.models.park2018 import Park2018  # noqa: E402
+from ullim.models.park2018 import Park2018, _Same  # noqa: E402
 from ullim.models.simple_rnn import SimpleRnn  # noqa: E402
 from ullim.training.export import largest_difference, to_onnx  # noqa: E402
 
@@ -288,3 +291,19 @@ class TestSimpleRnn:
             np.testing.assert_allclose(
                 network(torch.from_numpy(clip[None])).numpy()[0], expected, atol=1e-5
             )
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 20), st.integers(1, 12), st.integers(1, 12), st.integers(1, 4))
+def test_the_ends_of_a_kernel_that_meet_only_zeros_are_not_missed(
+    high: int, wide: int, kernel: int, stride: int
+) -> None:
+    layer = _Same(2, 3, kernel, stride)
+    x = torch.randn(2, 2, high, wide)
+    margins: list[int] = []
+    for n in (wide, high):
+        missing = max((math.ceil(n / stride) - 1) * stride + kernel - n, 0)
+        margins += [missing // 2, missing - missing // 2]
+    padded = nn.functional.pad(x, margins)
+    expected = nn.functional.conv2d(padded, layer.weight, layer.bias, stride)
+    assert torch.allclose(layer(x), expected, atol=1e-5)

@@ -1131,3 +1131,15 @@ def test_checkpoints_take_a_path(toy, tmp_path):
     X, y, groups = toy
     classifier(checkpoints=Path(tmp_path / "kept")).fit(X, y, groups)
     assert (tmp_path / "kept" / "member-0" / "last.ckpt").is_file()
+
+
+def test_what_the_environment_says_of_the_hardware_stands_before_the_command(monkeypatch):
+    for name in Hardware.model_fields:
+        monkeypatch.delenv(f"ULLIM_{name.upper()}", raising=False)
+    assert Hardware.before("ullim run x") == "ullim run x"
+    monkeypatch.setenv("ULLIM_PRECISION", "bf16-mixed")
+    monkeypatch.setenv("ULLIM_DEVICES", "0, 1")
+    assert (
+        Hardware.before("ullim run x")
+        == "ULLIM_DEVICES='0, 1' ULLIM_PRECISION=bf16-mixed ullim run x"
+    )

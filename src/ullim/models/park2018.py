@@ -109,6 +109,8 @@ class _Module(nn.Module):
                 # As TensorFlow's layers begin.
                 nn.init.xavier_uniform_(part.weight)
                 nn.init.zeros_(part.bias)  # type: ignore[arg-type]
+        # Pictures come with their colours next to each other; a CPU convolves them so.
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
         batch, rows, _ = features.shape
@@ -116,15 +118,19 @@ class _Module(nn.Module):
         x = features.reshape(-1, *self.picture).permute(0, 3, 1, 2)
         x = functional.relu(self.first(x))
         # After ReLU nothing is under zero, so zeros around the picture are never the largest.
-        x = functional.max_pool2d(
-            _padded(x, self.pool, self.pool_stride), self.pool, self.pool_stride
-        )
+        x = functional.max_pool2d(self._padded(x), self.pool, self.pool_stride)
         x = functional.relu(self.third(functional.relu(self.second(x))))
         logits = self.last(self.wide(x.flatten(1))).reshape(batch, rows, -1)
         if lengths is None:
             return torch.as_tensor(logits.mean(dim=1))
         kept = (torch.arange(rows, device=features.device) < lengths[:, None])[:, :, None]
         return torch.as_tensor((logits * kept).sum(dim=1) / lengths[:, None])
+
+    def _padded(self, x: Tensor) -> Tensor:
+        margins: list[int] = []
+        for n, size, step in zip(x.shape[2:], self.pool, self.pool_stride, strict=True):
+            margins = [*_zeros(n, size, step), *margins]
+        return functional.pad(x, margins)
 
 
 class _Same(nn.Conv2d):
@@ -134,12 +140,21 @@ class _Same(nn.Conv2d):
         super().__init__(n_in, n_out, kernel, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.as_tensor(super().forward(_padded(x, self.kernel_size, self.stride)))
+        # Of a kernel longer than what it moves over, the ends meet nothing but zeros: here 2 of 5
+        # rows and 4 of 7. The sums are the same without them, in two thirds of the time.
+        margins: list[int] = []
+        reach: list[slice] = []
+        for n, size, step in zip(x.shape[2:], self.kernel_size, self.stride, strict=True):
+            before, after = _zeros(n, size, step)
+            last = (math.ceil(n / step) - 1) * step
+            first, end = max(before - last, 0), min(n + before, size)
+            margins = [before - first, after - (size - end), *margins]
+            reach.append(slice(first, end))
+        weight = self.weight[:, :, reach[0], reach[1]]
+        return functional.conv2d(functional.pad(x, margins), weight, self.bias, self.stride)
 
 
-def _padded(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
-    margins: list[int] = []
-    for n, k, step in zip(x.shape[:1:-1], kernel[::-1], stride[::-1], strict=True):
-        missing = max((math.ceil(n / step) - 1) * step + k - n, 0)
-        margins += [missing // 2, missing - missing // 2]
-    return functional.pad(x, margins)
+def _zeros(n: int, size: int, step: int) -> tuple[int, int]:
+    """Return how many zeros go before and after n values."""
+    missing = max((math.ceil(n / step) - 1) * step + size - n, 0)
+    return missing // 2, missing - missing // 2

@@ -154,7 +154,7 @@ def run(
     _replace(out / "history.json", json.dumps(_curves(histories)) + "\n")
     details = facts | {
         "text_independent": scheme.text_independent,
-        "command": command,
+        "command": Hardware.before(command),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds_this_time": round(time.monotonic() - started),
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",

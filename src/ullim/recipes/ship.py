@@ -28,6 +28,7 @@ from ullim.recipes.runner import audio_hash, feature_versions, fit, git_commit, 
 from ullim.recipes.schema import Recipe, load_recipe
 from ullim.registry import component
 from ullim.training.estimator import Report
+from ullim.training.options import Hardware
 from ullim.types import NO_SPEECH
 
 _LIBRARIES = ("ullim", "numpy", "torch", "onnx", "onnxruntime", "soundfile", "soxr")
@@ -163,7 +164,7 @@ def train(
     card = render(
         manifest,
         recipe,
-        command,
+        Hardware.before(command),
         acted=all(u.votes[0].rater == ACTOR for u in table.utterances),
         sounds=sounds,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -112,7 +113,16 @@ class Hardware(_Options):
         Args:
             accelerator: The one to take where the first is not set.
         """
-        stated = {name: os.environ.get(f"ULLIM_{name.upper()}") for name in cls.model_fields}
-        return cls.model_validate(
-            {"accelerator": accelerator} | {name: text for name, text in stated.items() if text}
-        )
+        return cls.model_validate({"accelerator": accelerator} | cls.stated())
+
+    @classmethod
+    def stated(cls) -> dict[str, str]:
+        """Return what the environment says of it, by field."""
+        named = {name: os.environ.get(f"ULLIM_{name.upper()}") for name in cls.model_fields}
+        return {name: text for name, text in named.items() if text}
+
+    @classmethod
+    def before(cls, command: str) -> str:
+        """Return a command as it was typed, behind what the environment said of the hardware."""
+        words = [f"ULLIM_{name.upper()}={shlex.quote(text)}" for name, text in cls.stated().items()]
+        return " ".join([*words, command])
