@@ -6,6 +6,8 @@ import asyncio
 import logging
 import socket
 import sys
+from contextlib import suppress
+from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -19,6 +21,7 @@ from ullim.serving.settings import MIB, Settings
 
 _MAX_CONNECTIONS = 512  # with pipes and temporary files, under the usual limit of 1,024 files
 _SILENT_S = 10.0
+_GOODBYE_S = 2.0  # for clients of streams to answer the close
 
 
 class _Server(uvicorn.Server):
@@ -28,8 +31,10 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
         self._service: Service = app.state.service
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started:
             settings = self._service.settings
@@ -48,11 +53,19 @@ class _Server(uvicorn.Server):
             self.force_exit = True
         super().handle_exit(sig, frame)
         self._service.stopping = True
-        observe.write("stopping", signal=sig)
+        if self._loop is not None:
+            # Not from here: a signal may come while a line is being written, and lines cannot nest.
+            self._loop.call_soon_threadsafe(partial(observe.write, "stopping", signal=sig))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # A stream that waits for its turn does not hear that its connection is closed.
         await self._app.state.sessions.stop()
+        # A connection that is closed under what its client sends is reset, and the last words,
+        # which tell why, with it.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_S):
+                while not all(isinstance(c, H11Protocol) for c in self.server_state.connections):
+                    await asyncio.sleep(0.01)
         await super().shutdown(sockets)
 
 
