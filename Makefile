@@ -41,6 +41,7 @@ lint: $(VENV)/dev ## Check style, types and spelling
 bench: $(VENV)/dev ## Print both sides of every claim about speed
 	$(PIP) install -c constraints.txt -e ".[benchmark]"
 	$(BIN)/python benchmarks/features.py
+	$(BIN)/python benchmarks/feature_times.py
 	$(BIN)/python benchmarks/prosody.py
 	$(BIN)/python benchmarks/predict.py
 	$(BIN)/python benchmarks/report.py
