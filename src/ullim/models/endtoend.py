@@ -100,8 +100,10 @@ class _Module(nn.Module):
         x = features if self.front is None else self.front(features, _mask(features, lengths))
         x = _kept(x[:, None], lengths)
         for block in self.blocks:
+            # A CPU pools twice as fast with the channels next to each other in memory.
+            x = block(x.contiguous(memory_format=torch.channels_last))
             # Zeros where a clip is over, as convolution and pooling find them around a clip alone.
-            x = _kept(block(x), lengths)
+            x = _kept(x, lengths)
             x = functional.max_pool2d(x, 2, ceil_mode=True)
             lengths = None if lengths is None else (lengths + 1) // 2
         # (batch, channels, frames, bands) -> (batch, frames, channels * bands)
@@ -189,4 +191,4 @@ def _mask(x: Tensor, lengths: Tensor | None) -> Tensor | None:
 def _kept(x: Tensor, lengths: Tensor | None) -> Tensor:
     """Return (batch, channels, frames, bands) with zeros where a clip is over."""
     mask = _mask(x[:, 0], lengths)
-    return x if mask is None else x.masked_fill(~mask[:, None, :, None], 0.0)
+    return x if mask is None else x * mask[:, None, :, None].to(x.dtype)
