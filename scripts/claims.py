@@ -7,12 +7,13 @@ same items and words the answer, so that no sentence on docs/results.md says mor
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ullim.errors import RecipeError
 from ullim.evaluation.comparison import compare
-from ullim.evaluation.predictions import read_run
+from ullim.evaluation.predictions import Run, read_run
 
 SPEAKERS = "leave-one-speaker-out"
 CORPORA = {
@@ -169,6 +170,12 @@ _SAYS = {
 }
 
 
+def under_shared_seeds(runs: Sequence[Run]) -> list[Run]:
+    """Return runs under the seeds all of them have; as they are where they share none."""
+    shared = set.intersection(*(set(run.details["seeds"]) for run in runs))
+    return [run.under(sorted(shared)) for run in runs] if shared else list(runs)
+
+
 def verdicts(results: Path) -> list[str]:
     """Return the section of the page, as lines; empty where nothing can be compared yet."""
     rows, sentences = [], []
@@ -212,7 +219,7 @@ def _row(claim: Claim, corpus: str, results: Path) -> tuple[str, ...] | None:
     ]
     if not all((folder / "metrics.json").is_file() for folder in folders):
         return None
-    better, worse = (read_run(folder) for folder in folders)
+    better, worse = under_shared_seeds([read_run(folder) for folder in folders])
     try:
         boards, _ = compare([better, worse])
     except RecipeError as error:

@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 
-from claims import verdicts
+from claims import under_shared_seeds, verdicts
+from papers import beside_papers
 from ullim.evaluation.comparison import compare
 from ullim.evaluation.predictions import read_run
 from ullim.evaluation.report.boards import to_markdown
@@ -185,7 +186,8 @@ def figures_of(run: str, corpus: str) -> dict[str, Any] | None:
 
 def page(runs: list[Path]) -> str:
     """Return the whole page."""
-    parts = [HEAD, *overview(runs), *verdicts(ROOT / "results"), *boards(runs)]
+    results = ROOT / "results"
+    parts = [HEAD, *overview(runs), *beside_papers(results), *verdicts(results), *boards(runs)]
     return "\n".join([*parts, *(section(run) for run in runs)])
 
 
@@ -238,8 +240,12 @@ def boards(runs: list[Path]) -> list[str]:
         chosen = [read_run(run) for run in runs if any(map(run.match, patterns))]
         if len(chosen) < 2:
             continue
-        found, apart = compare(chosen)
         names = " ".join(f"results/{run.name}" for run in chosen)
+        seeds = {tuple(run.details["seeds"]) for run in chosen}
+        chosen = under_shared_seeds(chosen)
+        if len(seeds) > 1:
+            names += f" --seeds {','.join(map(str, chosen[0].details['seeds']))}"
+        found, apart = compare(chosen)
         text = to_markdown(found, apart, pairs="best").partition("\n")[2].replace("\n## ", "\n### ")
         parts.append(f"## {title}\n\n    ullim compare {names}\n{text}")
     return parts

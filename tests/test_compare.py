@@ -77,6 +77,19 @@ class TestBoard:
         assert board.n_items == 96
         assert any("first seed" in note for note in board.notes)
 
+    def test_under_some_seeds_it_is_the_run_of_these(self, make_run):
+        five = read_run(make_run("a", seeds=(0, 1, 2, 3, 4)))
+        (board,), _ = compare([five.under([1, 3]), read_run(make_run("b", seeds=(1, 3)))])
+        (entry,) = [entry for entry in board.entries if entry.run == "a"]
+        assert entry.seeds == 2
+        right = [five.of("emodb").correct[five.of("emodb").seed == seed].mean() for seed in "13"]
+        assert entry.figures["weighted_accuracy"][0] == pytest.approx(np.mean(right))
+
+    def test_a_seed_that_was_not_run(self, make_run):
+        with pytest.raises(RecipeError, match="no seed 7, 9, only 0, 1") as refused:
+            read_run(make_run("a", seeds=(0, 1))).under([0, 9, 7])
+        assert refused.value.code == "no_seed"
+
     def test_no_speech_that_nobody_tests_is_no_difference(self, make_run):
         labels = ("neutral", "happiness", "sadness", "anger")
         plain = make_run("a", labels=labels)
@@ -247,6 +260,14 @@ class TestCommand:
         (board,) = json.loads(out)["boards"]
         assert {entry["run"] for entry in board["entries"]} == {"a", "b"}
         assert 0 < board["pairs"][0]["p"] <= 1
+
+    def test_seeds_that_all_have(self, call, make_run):
+        folders = make_run("a", seeds=(0, 1)), make_run("b", seeds=(1, 2))
+        code, out, _ = call(*folders, "--seeds", "1", "--json", "--draws", "200")
+        assert code == 0
+        assert [entry["seeds"] for entry in json.loads(out)["boards"][0]["entries"]] == [1, 1]
+        code, _, err = call(*folders, "--seeds", "0-1")
+        assert (code, "has no seed 0, only 1, 2" in err) == (2, True)
 
     def test_refusal_is_one_line(self, call, make_run):
         code, out, err = call(make_run("a"), make_run("b", prefix="x"))

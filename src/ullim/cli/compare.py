@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ullim.cli.console import note, print_json, print_lines, print_table
+from ullim.cli.run import parse_seeds
 
 
 def compare(
@@ -19,6 +20,13 @@ def compare(
             "weighted_f1."
         ),
     ] = "unweighted_average_recall",
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare under these only: 0, 0,1,2 or 0-4; a random split tests other items "
+            "under each."
+        ),
+    ] = None,
     draws: Annotated[int, typer.Option(min=100, help="Draws of speakers.")] = 2000,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     out: Annotated[
@@ -30,9 +38,11 @@ def compare(
     from ullim.evaluation.predictions import read_run
     from ullim.evaluation.report import boards as page
 
-    boards, apart = comparison.compare(
-        [read_run(folder) for folder in runs], metric=metric, draws=draws
-    )
+    found = [read_run(folder) for folder in runs]
+    if seeds is not None:
+        chosen = parse_seeds(seeds)
+        found = [run.under(chosen) for run in found]
+    boards, apart = comparison.compare(found, metric=metric, draws=draws)
     if out is not None:
         from ullim.evaluation.report import write_text
 

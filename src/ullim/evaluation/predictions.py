@@ -163,10 +163,26 @@ class Run:
 
     @cached_property
     def predictions(self) -> Predictions:
-        """What ``predictions.csv`` holds, over all labels of the recipe."""
-        return read_predictions(
+        """What ``predictions.csv`` holds of the run's seeds, over all labels of the recipe."""
+        every = read_predictions(
             self.folder / "predictions.csv", self.metrics["labels"], self.decision
         )
+        return every.take(np.isin(every.seed, ["", *map(str, self.details["seeds"])]))
+
+    def under(self, seeds: Sequence[int]) -> Run:
+        """Return the run as if it had these seeds only; its ``metrics`` stay those of all.
+
+        Raises:
+            RecipeError: It was not run under one of them.
+        """
+        if missing := sorted(set(seeds) - set(self.details["seeds"])):
+            raise RecipeError(
+                f"{self.folder} has no seed {', '.join(map(str, missing))}, only "
+                f"{', '.join(map(str, self.details['seeds']))}; choose among these, or run it with "
+                "more --seeds",
+                code="no_seed",
+            )
+        return replace(self, details=self.details | {"seeds": sorted(set(seeds))})
 
     @property
     def decision(self) -> Decision:
