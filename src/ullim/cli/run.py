@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ullim.cli.console import StageProgress, note, print_table
 from ullim.errors import MissingExtraError, RecipeError
 
+if TYPE_CHECKING:
+    from ullim.recipes.schema import Recipe as ResolvedRecipe
+
 Recipe = Annotated[str, typer.Argument(help="A name of `ullim recipes list`, or a YAML file.")]
 Corpus = Annotated[
     list[str] | None, typer.Option("--corpus", "-c", help="NAME=PATH; once for each corpus.")
+]
+On = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--on",
+        help="NAME=PATH of recordings to fit and test on instead of the recipe's corpora, with "
+        "the labels they carry: recordings, manifest, hf_audio (a folder for each emotion), ...",
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -82,6 +94,7 @@ def run(
     ] = None,
     all_of: AllOf = None,
     corpus: Corpus = None,
+    on: On = None,
     seeds: Annotated[str, typer.Option(help="One number, a list 0,1,2 or a range 0-4.")] = "0",
     out: Annotated[
         Path | None,
@@ -118,6 +131,7 @@ def run(
             str(all_of),
             protocols=protocols,
             corpora=corpus or (),
+            on=on or (),
             seeds=numbers,
             out=out or Path("runs"),
             overrides=overrides or (),
@@ -127,14 +141,13 @@ def run(
         )
         return
     from ullim.recipes import runner
-    from ullim.recipes.schema import load_recipe
 
-    resolved = load_recipe(recipe, overrides=overrides or (), profile=profile)
+    resolved, pairs = resolve(recipe, corpus, on, overrides=overrides, profile=profile)
     folder = out or Path("runs") / runner.run_name(resolved, protocols[0], profile)
     with StageProgress() as progress:
         metrics = runner.run(
             resolved,
-            corpora=corpus or (),
+            corpora=pairs,
             protocol=protocols[0],
             seeds=numbers,
             out=folder,
@@ -148,6 +161,33 @@ def run(
     if resolved.model.transductive:
         note("transductive: unlabelled clips of the tested speakers were used")
     note(f"written to {folder}")
+
+
+def resolve(
+    recipe: str,
+    corpora: Sequence[str] | None,
+    on: Sequence[str] | None,
+    *,
+    overrides: Sequence[str] | None,
+    profile: str,
+) -> tuple[ResolvedRecipe, Sequence[str]]:
+    """Return a recipe as the options make it, and ``NAME=PATH`` of the corpora it is fitted on.
+
+    Raises:
+        RecipeError: There is no such recipe, it is wrong, or both kinds of corpora are given.
+    """
+    from ullim.recipes.own import on_recordings
+    from ullim.recipes.schema import load_recipe
+
+    resolved = load_recipe(recipe, overrides=overrides or (), profile=profile)
+    if not on:
+        return resolved, corpora or ()
+    if corpora:
+        raise RecipeError(
+            "--corpus gives the recipe its own corpora and --on others instead; give one of them",
+            code="which_corpora",
+        )
+    return on_recordings(resolved, on), on
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 from ullim.cli.console import StageProgress, note, print_table
+from ullim.cli.run import resolve
 from ullim.errors import RecipeError, UllimError
 from ullim.features.cache import FeatureStore
 
@@ -26,6 +27,7 @@ def run_all(
     *,
     protocols: Sequence[str],
     corpora: Sequence[str],
+    on: Sequence[str],
     seeds: Sequence[int],
     out: Path,
     overrides: Sequence[str],
@@ -45,7 +47,7 @@ def run_all(
     from ullim.recipes import recipe_paths, runner
     from ullim.recipes.schema import load_recipe
 
-    given = corpus_folders(corpora)
+    given = corpus_folders([*corpora, *on])
     every = [load_recipe(name) for name in recipe_paths()]
     chosen = [recipe.name for recipe in every if tag in recipe.tags]
     if not chosen:
@@ -57,8 +59,8 @@ def run_all(
     work = []
     for name in chosen:
         try:
-            recipe = load_recipe(name, overrides=overrides, profile=profile)
-        except RecipeError as error:
+            recipe, _ = resolve(name, corpora, on, overrides=overrides, profile=profile)
+        except UllimError as error:
             outcomes.append(_Outcome(name, f"failed: {str(error).splitlines()[0]}"))
             continue
         wanted = [part.name for part in recipe.task.corpora]
@@ -67,12 +69,12 @@ def run_all(
             outcomes.append(_Outcome(name, f"passed over: needs --corpus {missing[0]}=PATH"))
             continue
         own = [protocol.name for protocol in recipe.protocols]
-        work += [(recipe, wanted, protocol) for protocol in protocols or own]
+        work += [(name, recipe, wanted, protocol) for protocol in protocols or own]
     if not work:
         lines = "; ".join(f"{outcome.name}: {outcome.state}" for outcome in outcomes)
         raise RecipeError(f"nothing tagged {tag!r} can be run: {lines}", code="nothing_to_run")
     with StageProgress() as progress:
-        for done, (recipe, wanted, protocol) in enumerate(work):
+        for done, (name, recipe, wanted, protocol) in enumerate(work):
             progress("runs", done, len(work))
             folder = out / runner.run_name(recipe, protocol, profile)
             pairs = [f"{corpus}={given[corpus]}" for corpus in wanted]
@@ -84,7 +86,7 @@ def run_all(
                     seeds=seeds,
                     out=folder,
                     command=_command(
-                        recipe.name, protocol, pairs, seeds, folder, overrides, profile, jobs
+                        name, protocol, pairs, bool(on), seeds, folder, overrides, profile, jobs
                     ),
                     profile=profile,
                     jobs=jobs,
@@ -112,6 +114,7 @@ def _command(
     recipe: str,
     protocol: str,
     pairs: Sequence[str],
+    instead: bool,
     seeds: Sequence[int],
     folder: Path,
     overrides: Sequence[str],
@@ -120,7 +123,7 @@ def _command(
 ) -> str:
     """Return what does one of the runs alone: that is what a reader repeats."""
     words = ["ullim", "run", recipe, "--protocol", protocol]
-    words += [word for pair in pairs for word in ("--corpus", pair)]
+    words += [word for pair in pairs for word in ("--on" if instead else "--corpus", pair)]
     words += ["--seeds", ",".join(map(str, seeds))] if list(seeds) != [0] else []
     words += [word for override in overrides for word in ("--set", override)]
     words += ["--profile", profile] if profile != "full" else []

@@ -10,13 +10,24 @@ from typing import Annotated
 import typer
 
 from ullim.cli.console import StageProgress, note
-from ullim.cli.run import Corpus, Jobs, NoCache, Overrides, Profile, Recipe, require_training
+from ullim.cli.run import (
+    Corpus,
+    Jobs,
+    NoCache,
+    On,
+    Overrides,
+    Profile,
+    Recipe,
+    require_training,
+    resolve,
+)
 
 
 def train(
     recipe: Recipe,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the bundle.")],
     corpus: Corpus = None,
+    on: On = None,
     runs: Annotated[
         list[Path] | None,
         typer.Option(
@@ -40,13 +51,12 @@ def train(
     require_training()
     from ullim.features.cache import FeatureStore
     from ullim.recipes import ship
-    from ullim.recipes.schema import load_recipe
 
-    resolved = load_recipe(recipe, overrides=overrides or (), profile=profile)
+    resolved, pairs = resolve(recipe, corpus, on, overrides=overrides, profile=profile)
     with StageProgress() as progress:
         folder = ship.train(
             resolved,
-            corpora=corpus or (),
+            corpora=pairs,
             out=out,
             runs=runs or (),
             figures=figures or (),

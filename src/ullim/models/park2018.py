@@ -110,7 +110,7 @@ class _Module(nn.Module):
                 nn.init.xavier_uniform_(part.weight)
                 nn.init.zeros_(part.bias)  # type: ignore[arg-type]
         # Pictures come with their colours next to each other; a CPU convolves them so.
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
         batch, rows, _ = features.shape

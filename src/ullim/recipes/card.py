@@ -8,6 +8,9 @@ from ullim.bundle import Figure, Manifest
 from ullim.recipes.schema import Recipe
 from ullim.registry import component
 
+SHARED = ", speakers shared"
+"""What stands behind a protocol under which tested speakers were also trained on."""
+
 _METRICS = {"unweighted_average_recall": "UA", "weighted_accuracy": "WA"}
 
 
@@ -51,8 +54,7 @@ def render(
                 "## Licence of the weights",
                 manifest.licence + " The code that runs them is MIT.",
                 "## Figures",
-                "Every tested clip was answered by networks that never heard its speaker (for "
-                "leave-one-corpus-out: its corpus). The shipped weights come from the same recipe "
+                _heard(manifest.figures) + " The shipped weights come from the same recipe "
                 "with no test speakers held out, only those, if any, that early stopping and "
                 "the temperature need; they cannot be tested on these corpora any more. Intervals "
                 "are 95 %, bootstrapped over speakers; under ten speakers, figure and interval "
@@ -74,6 +76,19 @@ def render(
             ]
         )
         + "\n"
+    )
+
+
+def _heard(figures: tuple[Figure, ...]) -> str:
+    strangers = (
+        "was answered by networks that never heard its speaker (for leave-one-corpus-out: its "
+        "corpus)."
+    )
+    if not any(figure.protocol.endswith(SHARED) for figure in figures):
+        return f"Every tested clip {strangers}"
+    return (
+        "**Where speakers are shared, tested voices were also trained on: such a figure says "
+        f"nothing about strangers, who will fare much worse.** Any other tested clip {strangers}"
     )
 
 

@@ -22,7 +22,7 @@ from ullim.evaluation.predictions import PREDICTED, PROBABILITY
 from ullim.features.cache import FeatureStore
 from ullim.models import OPSET, Network
 from ullim.models.fusion import Fusion
-from ullim.recipes.card import render
+from ullim.recipes.card import SHARED, render
 from ullim.recipes.data import Table, load_table, prepare
 from ullim.recipes.runner import audio_hash, feature_versions, fit, git_commit, make_estimator, run
 from ullim.recipes.schema import Recipe, load_recipe
@@ -293,7 +293,8 @@ def _figures(folder: Path) -> list[bundle.Figure]:
     for name, figures in metrics["corpora"].items():
         common = {
             "corpus": name,
-            "protocol": details["protocol"]["name"],
+            "protocol": details["protocol"]["name"]
+            + ("" if details["speaker_independent"] else SHARED),
             "n": figures["n"],
             "n_speakers": figures["n_speakers"],
             "labels": [

@@ -1,0 +1,173 @@
+"""Recipes on recordings of one's own."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+pytest.importorskip("lightning")
+
+from ullim.cli import main
+from ullim.errors import RecipeError, UllimError
+from ullim.inference.predictor import Predictor
+from ullim.recipes import recipe_paths
+from ullim.recipes.own import on_recordings
+from ullim.recipes.schema import load_recipe
+
+NETWORKS = [
+    name
+    for name in recipe_paths()
+    if name.startswith(("eom2021", "park2018", "endtoend", "simple-rnn"))
+]
+
+
+@pytest.fixture
+def own(tmp_path, make_speech):
+    """Writes recordings of some speakers, listed in a manifest."""
+    import soundfile
+
+    def make(n_speakers, labels=("neutral", "sadness", "anger"), *, speakers=True):
+        lines = ["file,label,speaker"]
+        for speaker in range(n_speakers):
+            for number, label in enumerate(labels):
+                for take in range(2):
+                    name = f"{speaker}-{label}-{take}.wav"
+                    clip = make_speech(1.0, 16_000, seed=number)
+                    soundfile.write(tmp_path / name, clip, 16_000)
+                    lines.append(f"{name},{label},{f's{speaker}' if speakers else ''}")
+        (tmp_path / "manifest.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return f"manifest={tmp_path}"
+
+    return make
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_takes_them(name, own):
+    recipe = load_recipe(name, profile="cpu")
+    found = on_recordings(recipe, [own(3)])
+    assert found.task.labels == ("neutral", "sadness", "anger")
+    assert [part.name for part in found.task.corpora] == ["manifest"]
+    assert (found.features, found.model, found.training) == (
+        recipe.features,
+        recipe.model,
+        recipe.training,
+    )
+    assert (found.reported, found.measured, found.status) == ((), (), "method-only")
+    assert found.name == f"{name}-on-manifest"
+
+
+@pytest.mark.parametrize(
+    ("n_speakers", "speakers", "protocol"),
+    [
+        (2, True, "random"),
+        (3, True, "leave-one-speaker-out"),
+        (9, True, "leave-one-speaker-out"),
+        (10, True, "speaker-kfold"),
+        (10, False, "random"),
+    ],
+)
+def test_they_are_tested_on_strangers_where_that_can_be(n_speakers, speakers, protocol, own):
+    found = on_recordings(load_recipe("eom2021-fcn"), [own(n_speakers, speakers=speakers)])
+    assert [one.name for one in found.protocols] == [protocol]
+
+
+def test_a_corpus_the_recipe_knows_is_read_as_it_says(toy_corpus):
+    recipe = load_recipe(
+        "mel-mean-mlp-recordings",
+        overrides=['task.corpora.0.options.pattern="{content}_{person}_{emotion}.wav"'],
+    )
+    found = on_recordings(recipe, [f"recordings={toy_corpus('recordings')}"])
+    assert found.task.corpora[0].options == recipe.task.corpora[0].options
+    assert len(found.task.labels) == 4
+
+
+def test_one_emotion_is_not_enough(own):
+    with pytest.raises(RecipeError, match="carry neutral; two emotions") as refused:
+        on_recordings(load_recipe("eom2021-fcn"), [own(3, labels=("neutral",))])
+    assert refused.value.code == "too_few_labels"
+
+
+def test_a_vote_that_asks_for_neutral(own):
+    pair = own(3, labels=("sadness", "anger"))
+    with pytest.raises(RecipeError, match="falls back on neutral"):
+        on_recordings(load_recipe("park2018-spectrogram-cnn"), [pair])
+    changed = load_recipe("park2018-spectrogram-cnn", overrides=["decision.rule=majority"])
+    assert on_recordings(changed, [pair]).task.labels == ("sadness", "anger")
+
+
+def test_an_unknown_corpus_is_told(tmp_path):
+    with pytest.raises(UllimError, match="no corpus is called 'mine'"):
+        on_recordings(load_recipe("eom2021-fcn"), [f"mine={tmp_path}"])
+
+
+@pytest.fixture
+def call(monkeypatch, capsys, tmp_path):
+    def run(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["ullim", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as ending:
+            code = int(ending.code or 0)
+        return code, capsys.readouterr()
+
+    return run
+
+
+SMALL = ("training.epochs=1", "model.dense=[8]", "feature.n_mfcc=4")
+SET = [word for change in SMALL for word in ("--set", change)]
+
+
+def test_from_recordings_to_answers_in_one_command(call, own, tmp_path):
+    own(3)
+    code, _ = call("train", "eom2021-fcn", "--on", "manifest=.", *SET, "--out", "mine")
+    assert code == 0
+    code, said = call("predict", "0-anger-0.wav", "--model", "mine", "--format", "jsonl")
+    assert code == 0
+    assert set(json.loads(said.out)["scores"]) == {"neutral", "sadness", "anger"}
+    card = (tmp_path / "mine" / "card.md").read_text(encoding="utf-8")
+    assert "Every tested clip was answered by networks that never heard its speaker" in card
+    assert "| manifest | leave-one-speaker-out |" in card
+
+
+def test_a_card_says_where_speakers_are_shared(call, own, tmp_path):
+    own(2)
+    code, _ = call("train", "eom2021-fcn", "--on", "manifest=.", *SET, "--out", "mine")
+    assert code == 0
+    card = (tmp_path / "mine" / "card.md").read_text(encoding="utf-8")
+    assert "says nothing about strangers" in card
+    assert "| manifest | random, speakers shared |" in card
+    assert "Every tested clip" not in card
+
+
+def test_both_kinds_of_corpora(call, own):
+    own(3)
+    code, said = call(
+        "run", "eom2021-fcn", "-p", "random", "--on", "manifest=.", "--corpus", "ravdess=."
+    )
+    assert code == 2
+    assert "give one of them" in said.err
+
+
+def test_all_recipes_of_a_tag_on_them(call, own, tmp_path, monkeypatch):
+    """What answers best on my recordings?"""
+    own(3)
+    names = [name for name in NETWORKS if name in ("eom2021-fcn", "eom2021-lstm")]
+    monkeypatch.setattr(
+        "ullim.recipes.recipe_paths", lambda: {name: recipe_paths()[name] for name in names}
+    )
+    few = ("training.epochs=1", "feature.n_mfcc=4")
+    code, said = call(
+        "run", "--all-of", "eom2021", "--on", "manifest=.", "--out", "runs",
+        *[word for change in few for word in ("--set", change)],
+    )  # fmt: skip
+    assert code == 0, said.err
+    for name in names:
+        folder = tmp_path / "runs" / f"{name}-on-manifest_leave-one-speaker-out"
+        command = json.loads((folder / "run.json").read_text(encoding="utf-8"))["command"]
+        assert command.startswith(
+            f"ullim run {name} --protocol leave-one-speaker-out --on manifest="
+        )
