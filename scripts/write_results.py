@@ -97,7 +97,8 @@ UA is the mean recall over the classes, pooled over all folds; WA is plain accur
 speakers, figure and interval hang on who they happen to be, and the row says so. Model choice and
 early stopping used validation speakers taken from training, never the test fold. "Sentence" is the
 share of tested clips whose sentence was also trained on (other speakers said it): acted corpora
-repeat a few sentences, and no speaker split changes that.
+repeat a few sentences, and no speaker split changes that. Minutes are of the last sitting of a run,
+on one or two cores that other runs shared: what it takes at most.
 """
 
 
@@ -261,7 +262,7 @@ def section(run: Path) -> str:
         "",
         f"Profile {details['profile']}, seeds {', '.join(map(str, details['seeds']))}, "
         f"{independent}. {TRANSDUCTIVE if details.get('transductive') else ''}"
-        f"{details['machine']}.",
+        f"{details['machine']}; {spent(details)}.",
         "",
         f"    {details['command']}",
         "",
@@ -306,6 +307,12 @@ def section(run: Path) -> str:
             lines.append(f"- {corpus}, UA by group: {told}.")
         lines += [f"- {corpus}: {note}." for note in figures["notes"]]
     return "\n".join(lines) + "\n"
+
+
+def spent(details: dict[str, Any]) -> str:
+    """Return how long the last sitting of a run took, in words."""
+    minutes = details["seconds_this_time"] / 60
+    return f"{minutes:.0f} minutes" if minutes >= 1.5 else "under two minutes"
 
 
 def by_rule(figures: dict[str, Any], corpus: str) -> list[str]:
