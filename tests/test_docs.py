@@ -70,7 +70,7 @@ def test_a_committed_run_is_complete_and_agrees_with_its_recipe(run):
     from ullim.recipes.schema import load_recipe
 
     details = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    assert details["command"].startswith(f"ullim run {details['recipe']} ")
+    assert re.match(rf"(ULLIM_\w+=\S+ )*ullim run {details['recipe']} ", details["command"])
     today = load_recipe(details["recipe"], profile=details["profile"])
     assert load_recipe(run / "recipe.yaml").identity() == today.identity()
 

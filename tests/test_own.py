@@ -11,7 +11,6 @@ pytest.importorskip("lightning")
 
 from ullim.cli import main
 from ullim.errors import RecipeError, UllimError
-from ullim.inference.predictor import Predictor
 from ullim.recipes import recipe_paths
 from ullim.recipes.own import on_recordings
 from ullim.recipes.schema import load_recipe
