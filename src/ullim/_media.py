@@ -353,12 +353,13 @@ def samples_of(frame: Any) -> FloatArray:
     """
     from av.audio.plane import AudioPlane
 
+    plane: Any = AudioPlane  # its stub does not say that it is a buffer
     channels, count = frame.layout.nb_channels, frame.samples
     dtype = _DTYPES[frame.format.name.removesuffix("p")]
     if not frame.format.is_planar:
-        values = np.frombuffer(AudioPlane(frame, 0), dtype, count * channels)
+        values = np.frombuffer(plane(frame, 0), dtype, count * channels)
         return scaled(values.reshape(count, channels))
-    planes = [np.frombuffer(AudioPlane(frame, at), dtype, count) for at in range(channels)]
+    planes = [np.frombuffer(plane(frame, at), dtype, count) for at in range(channels)]
     return scaled(np.stack(planes, axis=1))
 
 
