@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from ullim._containers import _mp3_frame
+from ullim._mpeg import mp3_frame
 
 Order = Literal["little", "big"]
 Chance = np.random.Generator
@@ -272,7 +272,7 @@ def _mpeg(data: bytes) -> Iterator[Part]:
     at = data.find(b"\xff") if data[:3] == b"ID3" else 0
     if at:
         yield Part(0, 10, at, Field(6, 4))
-    while at < len(data) and (frame := _mp3_frame(data, at)) is not None:
+    while at < len(data) and (frame := mp3_frame(data, at)) is not None:
         yield Part(at, at, min(len(data), at + max(4, frame.length)))
         at += max(4, frame.length)
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Protocol, TypeAlias, cast
 
 import numpy as np
 
-from ullim._containers import size_of
+from ullim._header import size_of
 from ullim.errors import AudioError, MissingExtraError, UllimError
 from ullim.types import FloatArray
 

@@ -40,15 +40,8 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from ullim._containers import (
-    HEAD_BYTES,
-    KNOWN_SUFFIXES,
-    SLACK_BYTES,
-    Header,
-    describe_foreign,
-    size_of,
-    sniff,
-)
+from ullim._containers import describe_foreign, sniff
+from ullim._header import HEAD_BYTES, KNOWN_SUFFIXES, SLACK_BYTES, Header, size_of
 from ullim._media import (
     Decoder,
     MediaDecoder,
