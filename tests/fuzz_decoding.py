@@ -14,12 +14,13 @@ code, a signal, 5 s of processor time, memory past the limit, samples that are n
 warning, anything printed, or ways of reading that do not agree. The smallest input of each is made
 smaller, and kept in ``--keep``. Exit code 1 means there was one.
 
-Before chance has its turn, every length of every chunk lies in every way (``sweep``).
+Before chance has its turn, every length of every chunk lies in every way, and after these the other
+numbers of chunks' heads (``sweep``), as far as a fifth of the time reaches.
 
-With atheris (``pip install atheris``; wheels for Linux and CPython 3.11 to 3.13) the coverage of
-our own parsers guides which damaged recordings are damaged further: it is worth it there, as one
-magic word opens another branch. Decoders are C, whose coverage it cannot see, so half of the inputs
-come straight from good recordings. Without it, all do.
+With atheris (``pip install atheris``, which has wheels for Linux) the coverage of our own parsers
+guides which damaged recordings are damaged further: it is worth it there, as one magic word opens
+another branch. Decoders are C, whose coverage it cannot see, so half of the inputs come straight
+from good recordings. Without it, all do.
 """
 
 from __future__ import annotations
