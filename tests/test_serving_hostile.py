@@ -418,3 +418,16 @@ def test_a_recording_that_takes_too_much_memory_is_refused(toy_bundle):
         answer = client.post("/v1/predict", files=sent(file.getvalue()), data=options)
         assert problem_of(answer) in [(413, "too_costly"), (422, "decoder_died")]
         assert client.post("/v1/predict", files=sent(sound())).status_code == 200
+
+
+@pytest.mark.slow
+def test_a_header_that_asks_for_all_memory_is_refused(toy_bundle):
+    """FFmpeg says no by itself; who came so near to the limit is replaced all the same."""
+    settings = Settings(models=(str(toy_bundle),), workers=1)
+    data = good("m4a")
+    count = data.rindex(b"stts") + 8
+    data = data[:count] + b"\xff" * 4 + data[count + 4 :]
+    with TestClient(create_app(settings), base_url=HOME) as client:
+        for _ in range(2):
+            assert problem_of(client.post("/v1/predict", files=sent(data))) == (413, "too_costly")
+        assert client.post("/v1/predict", files=sent(sound())).status_code == 200

@@ -18,10 +18,12 @@ from typing import Any, BinaryIO, Protocol, TypeAlias, cast
 
 import numpy as np
 
+from ullim._header import size_of
 from ullim.errors import AudioError, MissingExtraError, UllimError
 from ullim.types import FloatArray
 
 _BLOCK_VALUES = 1 << 18
+_FARTHEST = 1 << 62  # decoders count places in 64 bits with a sign
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 
@@ -112,13 +114,19 @@ def check_bytes(size_bytes: int, name: str, max_bytes: int) -> None:
 
 
 class View(RawIOBase):
-    """A file without its first bytes, and with a few replaced, for decoders that stumble there."""
+    """A file as decoders see it: without its first bytes, and with a few replaced.
+
+    Headers name places before the beginning and far past the end. Those are places here, where
+    nothing is; a file's own ``seek`` would raise, and what it raises in a callback of C is printed
+    and lost.
+    """
 
     def __init__(self, file: BinaryIO, offset: int, patch: tuple[int, bytes] | None) -> None:
         super().__init__()
         self._file, self._offset = file, offset
         self._at, self._patch = patch or (0, b"")
-        file.seek(offset)
+        self._size = max(0, size_of(file) - offset)
+        self._position, self._is_moved = 0, True
 
     def readable(self) -> bool:
         """Return True."""
@@ -130,23 +138,29 @@ class View(RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Fill ``buffer``; return how many bytes there were."""
-        first = self.tell()
+        if self._position >= self._size:
+            return 0
+        if self._is_moved:
+            self._file.seek(self._offset + self._position)
+            self._is_moved = False
         data = bytearray(self._file.read(len(buffer)))
-        for position, byte in enumerate(self._patch, self._at - first):
+        for position, byte in enumerate(self._patch, self._at - self._position):
             if 0 <= position < len(data):
                 data[position] = byte
         buffer[: len(data)] = data
+        self._position += len(data)
         return len(data)
 
     def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
         """Go to ``position``, counted after what is left out."""
-        if whence == os.SEEK_SET:
-            position = max(0, position) + self._offset
-        return max(0, self._file.seek(position, whence) - self._offset)
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = min(max(0, origin + position), _FARTHEST)
+        self._is_moved = True
+        return self._position
 
     def tell(self) -> int:
         """Return the position, counted after what is left out."""
-        return max(0, self._file.tell() - self._offset)
+        return self._position
 
 
 class Decoder(Protocol):
@@ -169,8 +183,17 @@ def decoder_errors(name: str, kind: str) -> Iterator[None]:
     """Turn whatever a decoder raises about hostile bytes into an :class:`AudioError`."""
     try:
         yield
-    except (UllimError, MemoryError):
+    except UllimError:
         raise
+    except MemoryError as error:
+        if not hasattr(error, "errno"):  # Python itself has no more
+            raise
+        # FFmpeg was asked by a header for more than it may take, and has tidied up.
+        raise AudioError(
+            f"{name}: the {kind} data takes more memory to decode than there is; a whole recording "
+            "is needed: copy or export it again",
+            code="too_costly",
+        ) from error
     # Decoders wrap C libraries: damaged input reaches Python as LibsndfileError, FFmpegError,
     # ValueError, OverflowError, UnicodeDecodeError and more, none of them documented.
     except Exception as error:
@@ -237,7 +260,7 @@ class MediaDecoder:
             import av
         except ImportError as error:
             raise MissingExtraError(f"reading {name} ({kind})", extra="media") from error
-        self._name = name
+        self._name, self._check, self._channels = name, check, 0
         # A named demuxer: probing could pick one that opens other files (playlists, concat).
         self._container: Any = av.open(file, mode="r", format=demuxer, metadata_errors="ignore")
         try:
@@ -247,16 +270,23 @@ class MediaDecoder:
                     code="not_audio",
                 )
             stream = self._container.streams.audio[0]
-            context = stream.codec_context
+            context = known_codec(stream, name, kind)
             if context.sample_rate and context.layout.nb_channels:
                 check(context.layout.nb_channels, context.sample_rate)
             self._frames = self._container.decode(stream)
             # AAC declares half its rate in the header; only a decoded frame tells the truth.
             self._first = next(self._frames, None)
+            if self._first is None and not context.sample_rate:
+                raise AudioError(
+                    f"{name}: nothing in the {kind} file can be decoded; a whole recording is "
+                    "needed: copy or export it again",
+                    code="truncated",
+                )
             self.sampling_rate: int = context.sample_rate
             if self._first is not None:
                 self.sampling_rate = self._first.sample_rate
-                check(self._first.layout.nb_channels, self.sampling_rate)
+                self._channels = self._first.layout.nb_channels
+                check(self._channels, self.sampling_rate)
         except BaseException:
             self.close()
             raise
@@ -277,7 +307,10 @@ class MediaDecoder:
                     "convert it to WAV first",
                     code="unsupported_rate",
                 )
-            part = _to_float(frame)
+            if (channels := frame.layout.nb_channels) != self._channels:
+                self._check(channels, self.sampling_rate)
+                self._channels = channels
+            part = samples_of(frame)
             if parts and part.shape[1] != parts[0].shape[1]:
                 yield np.concatenate(parts)
                 parts, values = [], 0
@@ -297,11 +330,40 @@ class MediaDecoder:
             self._container.close()
 
 
-def _to_float(frame: Any) -> FloatArray:
-    values: np.ndarray[Any, np.dtype[Any]] = frame.to_ndarray()
-    channels = frame.layout.nb_channels
-    values = values.T if frame.format.is_planar else values.reshape(-1, channels)
-    return scaled(values)
+def known_codec(stream: Any, name: str, kind: str) -> Any:
+    """Return what decodes a track.
+
+    Raises:
+        AudioError: Nothing does.
+    """
+    if stream.codec_context is None:
+        raise AudioError(
+            f"{name}: the {kind} file's sound is in a codec that is not known; WAV, FLAC, Opus, "
+            "MP3 and AAC are: export it again as one of these",
+            code="not_audio",
+        )
+    return stream.codec_context
+
+
+def samples_of(frame: Any) -> FloatArray:
+    """Return what PyAV decoded as float32 ``(samples, channels)``.
+
+    PyAV's own ``to_ndarray`` counts the planes of a frame up to a null pointer, which none of eight
+    or more channels has: it reads on, and the process dies.
+    """
+    from av.audio.plane import AudioPlane
+
+    plane: Any = AudioPlane  # its stub does not say that it is a buffer
+    channels, count = frame.layout.nb_channels, frame.samples
+    dtype = _DTYPES[frame.format.name.removesuffix("p")]
+    if not frame.format.is_planar:
+        values = np.frombuffer(plane(frame, 0), dtype, count * channels)
+        return scaled(values.reshape(count, channels))
+    planes = [np.frombuffer(plane(frame, at), dtype, count) for at in range(channels)]
+    return scaled(np.stack(planes, axis=1))
+
+
+_DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 
 
 def scaled(values: np.ndarray[Any, np.dtype[Any]]) -> FloatArray:

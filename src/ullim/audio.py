@@ -23,6 +23,7 @@ Every failure is an :class:`~ullim.errors.AudioError` that names the file, with 
 ``too_long``           more than ``Limits.max_duration_s``
 ``too_many_channels``  more than ``Limits.max_channels``
 ``unsupported_rate``   a sampling rate outside ``Limits``
+``too_costly``         its header asks for more memory than there is
 ``bad_range``          ``start_s`` and ``end_s`` do not lie within the recording
 =====================  ==================================================================
 """
@@ -39,15 +40,8 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from ullim._containers import (
-    HEAD_BYTES,
-    KNOWN_SUFFIXES,
-    SLACK_BYTES,
-    Header,
-    describe_foreign,
-    size_of,
-    sniff,
-)
+from ullim._containers import describe_foreign, sniff
+from ullim._header import HEAD_BYTES, KNOWN_SUFFIXES, SLACK_BYTES, Header, size_of
 from ullim._media import (
     Decoder,
     MediaDecoder,
@@ -424,10 +418,7 @@ def _header_of(source: Source, file: BinaryIO, name: str, limits: Limits) -> Hea
 
 
 def _decoder(file: BinaryIO, header: Header, name: str, limits: Limits) -> Decoder:
-    file.seek(0)
-    view = file
-    if header.offset or header.patch:
-        view = cast(BinaryIO, View(file, header.offset, header.patch))
+    view = cast(BinaryIO, View(file, header.offset, header.patch))
 
     def check(channels: int, rate: int) -> None:
         _check_format(channels, rate, name, limits)

@@ -15,12 +15,13 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
-from ullim._media import scaled
+from ullim._media import known_codec, samples_of
 from ullim.errors import AudioError
 from ullim.serving.worker import confine, cpu_limit, end_now, environment
 from ullim.types import FloatArray
@@ -138,10 +139,43 @@ class _Input:
         return os.read(0, size)
 
 
+def decoded(file: Any) -> Iterator[tuple[int, FloatArray]]:
+    """Decode a WebM recording while it is still being written.
+
+    Args:
+        file: Has ``read(size)``, which gives what there is, and nothing at the end.
+
+    Yields:
+        The sampling rate in Hz, always the same, and mono samples, float32 ``(samples,)``.
+
+    Raises:
+        AudioError: It has no audio track, or its rate changes.
+        Exception: It cannot be decoded; what FFmpeg says of hostile bytes reaches Python as many
+            kinds of exception.
+    """
+    import av
+
+    with av.open(file, mode="r", format="matroska", options=_OPTIONS) as container:
+        if not container.streams.audio:
+            raise AudioError("the WebM recording has no audio track", code="not_audio")
+        track, rate = container.streams.audio[0], None
+        known_codec(track, "the stream", "WebM")
+        for frame in container.decode(track):
+            rate = rate or frame.sample_rate
+            if frame.sample_rate != rate:
+                raise AudioError(
+                    "the sampling rate changes within the WebM", code="unsupported_rate"
+                )
+            # Who listens refuses what is not finite.
+            with np.errstate(invalid="ignore", over="ignore"):
+                mono = samples_of(frame).mean(axis=1, dtype="<f4")
+            yield rate, mono
+
+
 def main() -> int:
     """Decode standard input to standard output."""
     try:
-        import av
+        import av  # noqa: F401 - its shared libraries are large, and loaded before the limits hold
     except ImportError:
         return _fail("missing_extra", 'WebM needs PyAV: pip install "ullim[media]"')
     confine(_MEMORY_BYTES)
@@ -150,25 +184,18 @@ def main() -> int:
     try:
         output.write(_READY)
         output.flush()
-        with av.open(_Input(), mode="r", format="matroska", options=_OPTIONS) as container:
-            if not container.streams.audio:
-                return _fail("not_audio", "the WebM recording has no audio track")
-            rate = None
-            for frame in container.decode(container.streams.audio[0]):
-                if rate is None:
-                    rate = frame.sample_rate
-                    output.write(json.dumps({"sampling_rate": rate}).encode() + b"\n")
-                elif frame.sample_rate != rate:
-                    return _fail("unsupported_rate", "the sampling rate changes within the WebM")
-                values = frame.to_ndarray()
-                if not frame.format.is_planar:
-                    values = values.reshape(-1, frame.layout.nb_channels).T
-                output.write(scaled(values).mean(axis=0, dtype="<f4").tobytes())
-                output.flush()
+        told = False
+        for rate, samples in decoded(_Input()):
+            if not told:
+                output.write(json.dumps({"sampling_rate": rate}).encode() + b"\n")
+                told = True
+            output.write(samples.tobytes())
+            output.flush()
     except BrokenPipeError:  # the server has gone, or has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
-    # What FFmpeg says of hostile bytes reaches Python as many kinds of exception.
+    except AudioError as error:
+        return _fail(error.code, str(error))
     except Exception as error:
         reason = str(getattr(error, "strerror", None) or error)
         return _fail("bad_audio", f"not a WebM recording that can be decoded ({reason[:200]})")

@@ -92,7 +92,9 @@ def _answered(
         work_s = round(time.perf_counter() - started, 4)
         return packed({"answer": given, "work_s": work_s}), True
     except UllimError as error:
-        return _failed(error.code, str(error)), True
+        # Who met the limit once may be near it because of what came before.
+        spent = error.code == "too_costly"
+        return _failed(error.code, str(error), last=spent), not spent
     except MemoryError:
         said = "the recording takes more memory than one may; give a shorter one, or fewer channels"
         return _failed("too_costly", said, last=True), False
