@@ -42,8 +42,9 @@ PAUSE_S = 1.2
 QUIET_DB = -70.0
 WITHIN_DB = 30.0
 
-# Browsers write each packet as they have it; FFmpeg would keep five seconds of them together.
-_AS_BROWSERS = {"live": "1", "flush_packets": "1", "cluster_time_limit": str(round(1000 * PIECE_S))}
+# Browsers write each packet as they have it; FFmpeg keeps a cluster of them until the next begins,
+# five seconds if nobody says otherwise.
+_AS_BROWSERS = {"live": "1", "flush_packets": "1", "cluster_time_limit": "1"}
 
 
 @dataclass

@@ -31,6 +31,7 @@ from ullim.serving.service import Service
 from ullim.serving.session import StreamError
 from ullim.serving.sessions import Sessions
 from ullim.serving.settings import Settings, StreamLimits
+from ullim.serving.webm import decoded
 from ullim.serving.worker import environment
 from ullim.types import FloatArray
 
@@ -229,6 +230,18 @@ class TestConversation:
         assert events[-1]["duration_s"] == pytest.approx(
             audio.read(webm, 48_000).size / 48_000, abs=0.05
         )
+
+    @pytest.mark.parametrize(
+        ("fmt", "codec", "rate"), [("webm", "libopus", 48_000), ("matroska", "pcm_s16le", RATE)]
+    )
+    def test_what_is_probed_is_heard_too(self, fmt, codec, rate, generator):
+        pytest.importorskip("av")
+        from recordings import muxed
+
+        sound = 0.1 * generator.standard_normal(rate).astype(np.float32)
+        file = io.BytesIO(muxed(sound, rate, fmt, codec, live=True, options={"live": "1"}))
+        heard = sum(samples.size for _, samples in decoded(file))
+        assert heard / rate == pytest.approx(1.0, abs=0.01)
 
     def test_the_service_has_the_route(self, toy_bundle):
         from ullim.serving.app import create_app

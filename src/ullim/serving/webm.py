@@ -35,7 +35,7 @@ _PROCESSOR_S = 600.0  # an hour of Opus takes about ten
 _START_S = 30.0
 _BUSY = "the service is too busy to start a decoder; try again later"
 _READY = b"{}\n"
-_OPTIONS = {"fflags": "nobuffer", "probesize": "4096", "analyzeduration": "0"}
+_OPTIONS = {"probesize": "4096", "analyzeduration": "0"}
 
 
 class Decoding:
