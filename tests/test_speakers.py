@@ -9,7 +9,6 @@ pytest.importorskip("sklearn", reason="needs the training extra")
 
 from scipy.stats import rankdata
 
-from ullim.errors import TrainingError
 from ullim.models import Classical
 from ullim.models.fusion import Fusion, Member
 from ullim.models.linear import LinearSvm, LogisticRegression
@@ -171,14 +170,6 @@ class TestClassical:
         assert "too few" not in fitted.summary()
         fitted.predict_proba(ragged(X[:5]), groups=["stranger"] * 5)
         assert "too few clips to normalise: stranger" in fitted.summary()
-
-    def test_frames_are_refused(self):
-        class OverFrames(LogisticRegression):
-            level = "frame"
-
-        X, y, speakers = of_speakers()
-        with pytest.raises(TrainingError, match="takes frames"):
-            ClassicalClassifier(OverFrames(normalisation="histogram")).fit(ragged(X), y, speakers)
 
     def test_a_fusion_tells_the_speakers_to_who_wants_them(self):
         X, y, speakers = of_speakers(n_speakers=5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -25,14 +25,13 @@ from ullim.training.export_classical import NEVER, PROBABILITY_FLOOR, Frame, cla
 from ullim.training.inner import inner_folds, masked_recall, speakers_of
 from ullim.training.rows import Rows
 from ullim.training.speakers import HistogramEqualizer, SpeakerStandardizer
-from ullim.window import Window
 
 _CLIP = 5.0
 _NORMALISERS = {"z-score": SpeakerStandardizer, "histogram": HistogramEqualizer}
 
 
 class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Fits a classical model on one vector per window of a clip, or on the window's frames.
+    """Fits a classical model on one vector per window of a clip.
 
     Where the model wants it, vectors are standardised by the training rows and clipped at five
     standard deviations, so that one strange value in a user's recording cannot decide alone. Each
@@ -42,9 +41,6 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         model: Parameters.
         classes: Label of each target column; needed only where ``y`` is a matrix.
         seed: Decides the inner folds and whatever chance the model uses.
-        window: How clips are cut for a model over frames; vectors come cut already.
-        hops: Seconds from one frame to the next of each feature, by name; needed only for a model
-            over frames whose window cuts.
         alone: Whether each clip is answered without the others of its speaker, as a bundle has to,
             where the model would normalise by speaker.
 
@@ -67,15 +63,11 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         model: Classical,
         classes: Sequence[str] | None = None,
         seed: int = 0,
-        window: Window | None = None,
-        hops: Mapping[str, float] | None = None,
         alone: bool = False,
     ) -> None:
         self.model = model
         self.classes = classes
         self.seed = seed
-        self.window = window
-        self.hops = hops
         self.alone = alone
 
     def fit(
@@ -90,7 +82,7 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         The choice is made on clean clips alone, which decide alike and take a fraction of the time.
 
         Args:
-            X: Features at the model's level by name, one item per clip.
+            X: Features by name, one item per clip, which holds a vector for each of its windows.
             y: A label per row, or a (rows, classes) matrix of shares in which NaN marks a class
                 the row's corpus never offers.
             groups: Speaker of each row; inner folds part speakers.
@@ -99,10 +91,10 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             TrainingError: Rows, labels and groups do not fit together.
         """
-        clean = self._rows(X)
+        clean = Rows.of_vectors(X)
         self.features_ = tuple(X)
         self.classes_, targets = target_matrix(y, clean.n_items, self.classes)
-        augmented = [self._rows(view) for view in views]
+        augmented = [Rows.of_vectors(view) for view in views]
         if any(view.n_items != clean.n_items for view in augmented):
             raise TrainingError("every view must hold the same rows as X")
         speakers = speakers_of(groups, clean.n_items)
@@ -185,20 +177,10 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         return logits, heard
 
-    def _rows(self, X: Features) -> Rows:
-        if self.model.level == "clip":
-            return Rows.of_vectors(X)
-        return Rows.of_frames(X, self.window or Window(mode="whole"), self.hops or {})
-
     def _normaliser_of(self, rows: Rows, speakers: npt.NDArray[Any]) -> Any:
         """Return what makes speakers alike, fitted on training rows; None for nothing."""
         if self.model.normalisation == "none":
             return None
-        if self.model.level != "clip":
-            raise TrainingError(
-                f"{self.model.name} takes frames, and speakers are made alike by vectors; give a "
-                "feature with one vector per clip, or normalisation: none"
-            )
         normaliser = _NORMALISERS[self.model.normalisation]()
         return normaliser.fit(rows.values, groups=np.repeat(speakers, rows.counts))
 
@@ -255,7 +237,7 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         if not hasattr(self, "fitted_"):
             raise NotFittedError("this classifier is not fitted; call fit first")
-        rows = self._rows({name: X[name] for name in self.features_})
+        rows = Rows.of_vectors({name: X[name] for name in self.features_})
         if groups is not None and self.transductive:
             rows = _alike(self.normaliser_, rows, np.array(list(groups)))
         logits = self._logits(self.fitted_, self._standard, rows, len(self.classes_))
@@ -284,7 +266,6 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         columns = None if self.model.targets == "shares" else np.asarray(self.fitted_.classes_)
         frame = Frame(
             widths={name: items.values.shape[1] for name, items in examples.items()},
-            level=self.model.level,
             standard=None if self.mean_ is None else (self.mean_, self.scale_),
             clip=_CLIP,
             gives=self.model.gives,
@@ -292,7 +273,7 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             n_classes=n_classes,
         )
         graph = classical_to_onnx(self.model.fragment(self.fitted_), frame)
-        rows = self._rows(examples)
+        rows = Rows.of_vectors(examples)
         return [
             Graph.checked(
                 self.model.name,

@@ -24,7 +24,6 @@ class Frame:
 
     Attributes:
         widths: Values of each feature, by name, in the order they are joined in.
-        level: ``clip`` or ``frame``, the model's.
         standard: Mean and scale, shape (features,) each; None where rows are taken as they are.
         clip: Standardised values beyond it are cut.
         gives: ``logits`` or ``probabilities``, the model's.
@@ -33,7 +32,6 @@ class Frame:
     """
 
     widths: Mapping[str, int]
-    level: str
     standard: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None
     clip: float
     gives: str
@@ -45,15 +43,13 @@ def classical_to_onnx(fragment: Fragment, frame: Frame) -> bytes:
     """Return the graph of a classical model.
 
     Returns:
-        A graph from float32 (batch, frames, features) each to ``logits`` (batch, classes). At
-        level ``clip`` there is one frame.
+        A graph from float32 (batch, 1, features) each to ``logits`` (batch, classes).
     """
     parts = _Parts(np.dtype(np.float64 if fragment.double else np.float32))
     rows = parts.add("Concat", list(frame.widths), axis=2)
     if fragment.double:
         rows = parts.add("Cast", [rows], to=onnx.TensorProto.DOUBLE)
-    if frame.level == "clip":
-        rows = parts.add("Squeeze", [rows, parts.constant(np.array([1], np.int64))])
+    rows = parts.add("Squeeze", [rows, parts.constant(np.array([1], np.int64))])
     if frame.standard is not None:
         mean, scale = frame.standard
         rows = parts.add("Sub", [rows, parts.constant(mean)])

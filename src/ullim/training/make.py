@@ -70,7 +70,7 @@ def make_classifier(
             decision=decision,
         )
     if isinstance(model, Classical):
-        return ClassicalClassifier(model, classes, seed, window, hops, alone)
+        return ClassicalClassifier(model, classes, seed, alone)
     if isinstance(model, Generative):
         return GenerativeClassifier([Density(model=model)], hops, window, classes, seed)
     if isinstance(model, LikelihoodFusion):

@@ -1,4 +1,4 @@
-"""What a classical model is fitted on: the windows of all clips, end to end."""
+"""What classical models and densities are fitted on: the windows of all clips, end to end."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Rows:
     """Windows of all items end to end, several features side by side; each is a row.
 
     Attributes:
-        values: float64 (rows, features), or (frames of all rows, features) at level ``frame``.
+        values: float64 (rows, features), or (frames of all rows, features).
         counts: Rows of each item.
-        lengths: Frames of each row; None at level ``clip``.
+        lengths: Frames of each row; None where a row is one vector.
     """
 
     values: npt.NDArray[np.float64]
@@ -43,7 +43,7 @@ class Rows:
 
     @classmethod
     def of_frames(cls, X: Features, window: Window, hops: Mapping[str, float]) -> Self:
-        """Return the rows of features at level ``frame``, cut as the predictor cuts a recording.
+        """Return the rows of features over frames, cut as the predictor cuts a recording.
 
         Args:
             X: Features by name, items of shape (frames, features).
@@ -54,7 +54,7 @@ class Rows:
             TrainingError: There is none, they do not give the same frames, or a hop is missing.
         """
         joined = _side_by_side(
-            X, "frames; a model over frames takes features with the same hop, side by side"
+            X, "frames; a density over frames takes features with the same hop, side by side"
         )
         values = joined.values.astype(np.float64)
         lengths = joined.lengths
@@ -100,7 +100,7 @@ class Rows:
         return type(self)(self.values[frames], self.counts[items], self.lengths[rows])
 
     def fed(self, standard: Callable[[Any], Any]) -> Any:
-        """Return what a model's ``fit`` takes: a matrix, or a ragged sequence at level ``frame``.
+        """Return what a model's ``fit`` takes: a matrix, or a ragged sequence of frames.
 
         Args:
             standard: Applied to every vector.
