@@ -272,7 +272,7 @@ class TestClassicalClassifier:
         wild = X.values[:1].copy()
         wild[0, 0] = 1e12
         far = wild.copy()
-        far[0, 0] = estimator.mean_[0] + 5 * estimator.scale_[0]
+        far[0, 0] = estimator.standard_.mean[0] + 5 * estimator.standard_.scale[0]
         np.testing.assert_allclose(
             estimator.predict_proba({"x": Ragged.from_items([wild])}),
             estimator.predict_proba({"x": Ragged.from_items([far])}),
@@ -398,7 +398,7 @@ class TestAnyScikitLearnClassifier:
         rows = [i for i, label in enumerate(y) if label != absent]
         X, y, speakers = X.take(rows), [y[i] for i in rows], [speakers[i] for i in rows]
         estimator = ClassicalClassifier(cls(calibrate=False), LABELS).fit({"x": X}, y, speakers)
-        assert (estimator.choice_, estimator.temperature_, estimator.mean_) == ([], 1.0, None)
+        assert (estimator.choice_, estimator.temperature_, estimator.standard_) == ([], 1.0, None)
         first = np.cumsum([0, *X.lengths[:-1]])
         columns = [LABELS.index(label) for label in LABELS if label != absent]
         theirs = estimator.fitted_.predict_proba(X.values.astype(np.float64))

@@ -129,10 +129,10 @@ class TestClassical:
         train = speakers != "s5"
         model = LinearSvm(normalisation=normalisation, C=(0.01,))
         fitted = ClassicalClassifier(model).fit(ragged(X[train]), y[train], speakers[train])
-        before = fitted.fitted_.coef_.copy(), fitted.mean_.copy(), fitted.temperature_
+        before = fitted.fitted_.coef_.copy(), fitted.standard_.mean.copy(), fitted.temperature_
         fitted.predict_proba(ragged(X[~train] * 50), groups=speakers[~train])
         np.testing.assert_array_equal(fitted.fitted_.coef_, before[0])
-        np.testing.assert_array_equal(fitted.mean_, before[1])
+        np.testing.assert_array_equal(fitted.standard_.mean, before[1])
         # A speaker's own mean and scale are taken away, so that moving all the rows does nothing.
         one, two = (
             fitted.predict_proba(ragged(rows), groups=speakers[~train])

@@ -23,19 +23,17 @@ from ullim.training.classifier import (
 )
 from ullim.training.export_classical import NEVER, PROBABILITY_FLOOR, Frame, classical_to_onnx
 from ullim.training.inner import inner_folds, masked_recall, speakers_of
-from ullim.training.rows import Rows
+from ullim.training.rows import Rows, Standard
 from ullim.training.speakers import HistogramEqualizer, SpeakerStandardizer
 
-_CLIP = 5.0
 _NORMALISERS = {"z-score": SpeakerStandardizer, "histogram": HistogramEqualizer}
 
 
 class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Fits a classical model on one vector per window of a clip.
 
-    Where the model wants it, vectors are standardised by the training rows and clipped at five
-    standard deviations, so that one strange value in a user's recording cannot decide alone. Each
-    window of a clip, and each augmented view of it, is a row with its share of the clip's weight.
+    Where the model wants it, vectors are standardised by the training rows. Each window of a clip,
+    and each augmented view of it, is a row with its share of the clip's weight.
 
     Attributes:
         model: Parameters.
@@ -45,8 +43,8 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             where the model would normalise by speaker.
 
     After ``fit``: ``classes_``, ``setting_`` (the one chosen), ``choice_`` (UA of each on inner
-    folds; empty where there was nothing to choose or calibrate), ``temperature_``, ``mean_`` and
-    ``scale_`` (None where rows are taken as they are), ``normaliser_`` (None for none),
+    folds; empty where there was nothing to choose or calibrate), ``temperature_``,
+    ``standard_`` (None where rows are taken as they are), ``normaliser_`` (None for none),
     ``fitted_``.
 
     >>> from ullim.models.linear import LogisticRegression
@@ -106,10 +104,9 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         clean, *augmented = [
             _alike(self.normaliser_, view, speakers) for view in (clean, *augmented)
         ]
-        self._standard = self._standard_of(clean, everyone)
-        self.mean_, self.scale_ = self._standard.mean, self._standard.scale
+        self.standard_ = self._standard_of(clean, everyone)
         self.fitted_ = self._fit_one(
-            self.setting_, self._standard, [clean, *augmented], targets, everyone
+            self.setting_, self.standard_, [clean, *augmented], targets, everyone
         )
         self.n_features_in_ = clean.values.shape[1]
         self.history_: list[list[dict[str, float]]] = []
@@ -184,13 +181,13 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         normaliser = _NORMALISERS[self.model.normalisation]()
         return normaliser.fit(rows.values, groups=np.repeat(speakers, rows.counts))
 
-    def _standard_of(self, rows: Rows, items: npt.NDArray[np.int64]) -> _Standard:
-        return _Standard.fit(rows.take(items)) if self.model.standardised else _Standard()
+    def _standard_of(self, rows: Rows, items: npt.NDArray[np.int64]) -> Standard | None:
+        return Standard.of(rows.take(items).values) if self.model.standardised else None
 
     def _fit_one(
         self,
         setting: dict[str, Any],
-        standard: _Standard,
+        standard: Standard | None,
         views: list[Rows],
         targets: Matrix,
         items: npt.NDArray[np.int64],
@@ -204,7 +201,7 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         fitted.fit(Rows.joined(parts).fed(standard), y, sample_weight=np.concatenate(weights))
         return fitted
 
-    def _logits(self, fitted: Any, standard: _Standard, rows: Rows, n_classes: int) -> Matrix:
+    def _logits(self, fitted: Any, standard: Standard | None, rows: Rows, n_classes: int) -> Matrix:
         """Return logits of every row, shape (rows, classes)."""
         X = rows.fed(standard)
         if self.model.gives == "probabilities":
@@ -240,7 +237,7 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows = Rows.of_vectors({name: X[name] for name in self.features_})
         if groups is not None and self.transductive:
             rows = _alike(self.normaliser_, rows, np.array(list(groups)))
-        logits = self._logits(self.fitted_, self._standard, rows, len(self.classes_))
+        logits = self._logits(self.fitted_, self.standard_, rows, len(self.classes_))
         return mean_of_windows(softmax(logits / self.temperature_), rows.counts)
 
     def predict(self, X: Features) -> npt.NDArray[Any]:
@@ -266,8 +263,7 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         columns = None if self.model.targets == "shares" else np.asarray(self.fitted_.classes_)
         frame = Frame(
             widths={name: items.values.shape[1] for name, items in examples.items()},
-            standard=None if self.mean_ is None else (self.mean_, self.scale_),
-            clip=_CLIP,
+            standard=self.standard_,
             gives=self.model.gives,
             columns=columns,
             n_classes=n_classes,
@@ -280,7 +276,7 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 graph,
                 tuple(examples),
                 rows.batches(frame.widths),
-                self._logits(self.fitted_, self._standard, rows, n_classes),
+                self._logits(self.fitted_, self.standard_, rows, n_classes),
                 self.temperature_,
             )
         ]
@@ -292,20 +288,3 @@ def _alike(normaliser: Any, rows: Rows, speakers: npt.NDArray[Any]) -> Rows:
         return rows
     groups = np.repeat(speakers, rows.counts)
     return replace(rows, values=normaliser.transform(rows.values, groups=groups))
-
-
-class _Standard:
-    """Standardises by training rows, and clips; without them it changes nothing."""
-
-    def __init__(self, mean: Any = None, scale: Any = None) -> None:
-        self.mean, self.scale = mean, scale
-
-    @classmethod
-    def fit(cls, rows: Rows) -> _Standard:
-        scale = rows.values.std(axis=0)
-        return cls(rows.values.mean(axis=0), np.where(scale > 1e-8, scale, 1.0))
-
-    def __call__(self, values: Any) -> Any:
-        if self.mean is None:
-            return values
-        return np.clip((values - self.mean) / self.scale, -_CLIP, _CLIP)

@@ -11,6 +11,7 @@ from onnx import NodeProto, TensorProto
 
 from ullim.models import Fragment
 from ullim.training.graph import GraphBuilder
+from ullim.training.rows import Standard
 
 PROBABILITY_FLOOR = 1e-6
 NEVER = -1e3
@@ -23,16 +24,14 @@ class Frame:
 
     Attributes:
         widths: Values of each feature, by name, in the order they are joined in.
-        standard: Mean and scale, shape (features,) each; None where rows are taken as they are.
-        clip: Standardised values beyond it are cut.
+        standard: None where rows are taken as they are.
         gives: ``logits`` or ``probabilities``, the model's.
         columns: Where each class of the fragment stands among all; None where they are all.
         n_classes: How many there are in all.
     """
 
     widths: Mapping[str, int]
-    standard: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None
-    clip: float
+    standard: Standard | None
     gives: str
     columns: npt.NDArray[np.int64] | None
     n_classes: int
@@ -50,10 +49,7 @@ def classical_to_onnx(fragment: Fragment, frame: Frame) -> bytes:
         rows = graph.add("Cast", rows, to=TensorProto.DOUBLE)
     rows = graph.add("Squeeze", rows, graph.constant([1]))
     if frame.standard is not None:
-        mean, scale = frame.standard
-        rows = graph.add("Sub", rows, graph.constant(mean))
-        rows = graph.add("Mul", rows, graph.constant(1.0 / scale))
-        rows = graph.add("Clip", rows, graph.constant(-frame.clip), graph.constant(frame.clip))
+        rows = graph.standardised(rows, frame.standard)
     graph.add("Identity", rows, output=_own(Fragment.input))
     _take(graph, fragment)
     scores = _own(Fragment.output)

@@ -14,6 +14,7 @@ from ullim.errors import TrainingError
 from ullim.models.hmm import MarkovDensity
 from ullim.models.mixture import ABSENT, GaussianMixtureClassifier, MixtureDensity
 from ullim.training.graph import GraphBuilder
+from ullim.training.rows import Standard
 
 Array = npt.NDArray[Any]
 
@@ -24,18 +25,14 @@ class Side:
 
     Attributes:
         widths: Values of each feature it takes, by name, in the order they are joined in.
-        mean: Shape (features,).
-        scale: Shape (features,).
-        clip: Standardised values beyond it are cut.
+        standard: Of its features.
         columns: Those it takes of the standardised ones.
         density: Fitted.
         weight: Of its scores.
     """
 
     widths: Mapping[str, int]
-    mean: Array
-    scale: Array
-    clip: float
+    standard: Standard
     columns: Array
     density: Any
     weight: float
@@ -58,9 +55,7 @@ def densities_to_onnx(sides: Sequence[Side]) -> bytes:
     weighed = []
     for side in sides:
         rows = graph.add("Concat", *(wide[name] for name in side.widths), axis=2)
-        rows = graph.add("Sub", rows, graph.constant(side.mean))
-        rows = graph.add("Mul", rows, graph.constant(1.0 / side.scale))
-        rows = graph.add("Clip", rows, graph.constant(-side.clip), graph.constant(side.clip))
+        rows = graph.standardised(rows, side.standard)
         rows = graph.add("Gather", rows, graph.constant(side.columns), axis=2)
         scores = _scores(graph, rows, side.density)
         weighed.append(graph.add("Mul", scores, graph.constant(side.weight)))

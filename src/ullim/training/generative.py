@@ -27,11 +27,10 @@ from ullim.training.classifier import (
 )
 from ullim.training.export_density import Side, densities_to_onnx
 from ullim.training.inner import inner_folds, masked_recall, speakers_of
-from ullim.training.rows import Rows
+from ullim.training.rows import Rows, Standard
 from ullim.types import Ragged
 from ullim.window import Window
 
-_CLIP = 5.0
 _STEPS = 10
 Places = npt.NDArray[np.int64]
 
@@ -223,15 +222,7 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             taken = _taken(examples, density)
             widths = {name: items.values.shape[1] for name, items in taken.items()}
             sides.append(
-                Side(
-                    widths,
-                    fitted.mean,
-                    fitted.scale,
-                    _CLIP,
-                    fitted.columns,
-                    fitted.density,
-                    float(weight),
-                )
+                Side(widths, fitted.standard, fitted.columns, fitted.density, float(weight))
             )
             rows = self._rows(examples, density)
             for window, batch in zip(fed, rows.batches(widths), strict=True):
@@ -263,14 +254,13 @@ def _taken(X: Features, density: Density) -> dict[str, Ragged]:
 class _Fitted:
     """A density with what comes before it."""
 
-    mean: Matrix
-    scale: Matrix
+    standard: Standard
     columns: Places
     order: list[int] | None
     density: Any
 
     def scores(self, rows: Rows) -> Matrix:
-        items = rows.fed(lambda values: _standardised(values, self.mean, self.scale))
+        items = rows.fed(self.standard)
         chosen = Ragged(items.values[:, self.columns], items.offsets)
         return np.asarray(self.density.scores(chosen))
 
@@ -297,18 +287,17 @@ class _Fitting:
 
     def fit(self, setting: dict[str, Any], clips: Places, views: list[Rows]) -> _Fitted:
         parts = [view.take(clips) for view in views]
-        mean, spread = parts[0].values.mean(axis=0), parts[0].values.std(axis=0)
-        scale = np.where(spread > 1e-8, spread, 1.0)
-        items = Rows.joined(parts).fed(lambda values: _standardised(values, mean, scale))
+        standard = Standard.of(parts[0].values)
+        items = Rows.joined(parts).fed(standard)
         truth = np.nan_to_num(self.targets[clips]).argmax(axis=1)
         codes = np.concatenate([np.repeat(truth, part.counts) for part in parts])
         speakers = np.concatenate([np.repeat(self.speakers[clips], part.counts) for part in parts])
-        columns, order = np.arange(len(mean)), None
+        columns, order = np.arange(items.values.shape[1]), None
         if self.model.selection is not None:
             columns, order = self._select(items, codes, speakers)
         density = self.model.build(setting, self.seed)
         density.fit(Ragged(items.values[:, columns], items.offsets), codes, self.targets.shape[1])
-        return _Fitted(mean, scale, columns, order, density)
+        return _Fitted(standard, columns, order, density)
 
     def _select(
         self, items: Ragged, codes: Places, speakers: npt.NDArray[Any]
@@ -332,10 +321,6 @@ class _Fitting:
         order = selection.fit(items.values[:, start:stop], codes, groups=speakers).order_
         others = np.r_[0:start, stop : items.values.shape[1]]
         return np.sort(np.concatenate([others, start + order])), order.tolist()
-
-
-def _standardised(values: Matrix, mean: Matrix, scale: Matrix) -> Matrix:
-    return np.clip((values - mean) / scale, -_CLIP, _CLIP)
 
 
 def _weightings(n: int) -> Iterator[Matrix]:

@@ -11,6 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ullim.models import ML_OPSET, OPSET
+from ullim.training.rows import Standard
 
 
 class GraphBuilder:
@@ -44,6 +45,13 @@ class GraphBuilder:
         output = output or f"ullim.{len(self.nodes)}.{kind.lower()}"
         self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
         return output
+
+    def standardised(self, rows: str, standard: Standard) -> str:
+        """Return the name of rows that are standardised and cut."""
+        rows = self.add("Sub", rows, self.constant(standard.mean))
+        rows = self.add("Mul", rows, self.constant(1.0 / standard.scale))
+        ends = self.constant(-standard.clip), self.constant(standard.clip)
+        return self.add("Clip", rows, *ends)
 
     def model(self, widths: Mapping[str, int], logits: str, n_classes: int) -> bytes:
         """Return the graph as a file.
