@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ullim.decision import item_means
 from ullim.models import Generative
 from ullim.types import Ragged
 
@@ -218,13 +219,7 @@ class MixtureDensity:
     def scores(self, items: Ragged) -> Matrix:
         """Return mean log-likelihood and prior of each item, shape (items, classes)."""
         each = self.classifier.log_likelihood(items.values) + self.classifier.log_prior_
-        return spread(mean_of(each, items.lengths), self.classifier.classes_, self.n_classes)
-
-
-def mean_of(each: Matrix, lengths: npt.NDArray[np.int64]) -> Matrix:
-    """Return the mean over each item's rows: (rows, classes) to (items, classes)."""
-    first = np.cumsum([0, *lengths[:-1]])
-    return np.asarray(np.add.reduceat(each, first, axis=0) / lengths[:, None])
+        return spread(item_means(each, items.lengths), self.classifier.classes_, self.n_classes)
 
 
 def spread(each: Matrix, places: npt.NDArray[Any], n: int) -> Matrix:

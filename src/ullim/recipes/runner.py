@@ -20,7 +20,7 @@ import torch
 from joblib import Parallel, delayed
 
 from ullim.corpora.folders import corpus_folders
-from ullim.decision import vote_shares
+from ullim.decision import item_means, vote_shares
 from ullim.errors import RecipeError
 from ullim.evaluation.leakage import audit
 from ullim.evaluation.protocols import Fold, ProtocolBase, parse_protocol, speaker_keys
@@ -28,7 +28,7 @@ from ullim.features.cache import FeatureStore
 from ullim.recipes.data import Prepared, Table, load_table, prepare
 from ullim.recipes.results import predictions_frame, summarise
 from ullim.recipes.schema import Recipe, load_recipe
-from ullim.training.classifier import Classifier, answer, mean_of_windows
+from ullim.training.classifier import Classifier, answer
 from ullim.training.estimator import NetworkClassifier, Report
 from ullim.training.make import make_classifier
 from ullim.training.options import Hardware
@@ -246,7 +246,7 @@ def _run_fold(
     shares = None
     if recipe.counts_votes and isinstance(estimator, NetworkClassifier):
         each, counts = estimator.predict_windows(clips)
-        scores, shares = mean_of_windows(each, counts), vote_shares(each, counts)
+        scores, shares = item_means(each, counts), vote_shares(each, counts)
     else:
         speakers = speaker_keys([table.utterances[row] for row in job.fold.test]).tolist()
         scores = answer(estimator, clips, speakers)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from ullim.decision import item_means
 from ullim.errors import NotFittedError, TrainingError
 from ullim.models import Classical
 from ullim.training.calibration import fit_temperature
@@ -17,7 +18,6 @@ from ullim.training.classifier import (
     Features,
     Graph,
     Matrix,
-    mean_of_windows,
     softmax,
     target_matrix,
 )
@@ -169,7 +169,7 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             standard = self._standard_of(alike[0], train)
             fitted = self._fit_one(setting, standard, alike, targets, train)
             asked = (views if self.alone else alike)[0].take(validation)
-            logits[validation] = mean_of_windows(
+            logits[validation] = item_means(
                 self._logits(fitted, standard, asked, targets.shape[1]), asked.counts
             )
         return logits, heard
@@ -238,7 +238,7 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if groups is not None and self.transductive:
             rows = _alike(self.normaliser_, rows, np.array(list(groups)))
         logits = self._logits(self.fitted_, self.standard_, rows, len(self.classes_))
-        return mean_of_windows(softmax(logits / self.temperature_), rows.counts)
+        return item_means(softmax(logits / self.temperature_), rows.counts)
 
     def predict(self, X: Features) -> npt.NDArray[Any]:
         """Return the most probable label of each row."""

@@ -27,7 +27,7 @@ from lightning.pytorch.callbacks import (
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor, nn
 
-from ullim.decision import Decision, vote_shares
+from ullim.decision import Decision, item_means, vote_shares
 from ullim.errors import NotFittedError, TrainingError
 from ullim.models import Network
 from ullim.training.calibration import fit_temperature
@@ -35,7 +35,6 @@ from ullim.training.classifier import (
     Features,
     Graph,
     Matrix,
-    mean_of_windows,
     softmax,
     target_matrix,
 )
@@ -286,7 +285,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             NotFittedError: ``fit`` has not been called.
         """
-        return mean_of_windows(*self.predict_windows(X))
+        return item_means(*self.predict_windows(X))
 
     def predict_windows(self, X: Features) -> tuple[Matrix, npt.NDArray[np.int64]]:
         """Return probabilities of every window, end to end, and how many each row has.
@@ -308,7 +307,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: Features) -> npt.NDArray[Any]:
         """Return the label of each row by the decision rule: without a vote the most probable."""
         each, counts = self.predict_windows(X)
-        scores, shares = mean_of_windows(each, counts), vote_shares(each, counts)
+        scores, shares = item_means(each, counts), vote_shares(each, counts)
         chosen = self.decision.choose(scores, shares, self.classes_.tolist())
         return np.asarray(self.classes_[chosen])
 

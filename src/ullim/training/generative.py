@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from ullim.decision import item_means
 from ullim.errors import NotFittedError, TrainingError
 from ullim.models import Generative
 from ullim.models.likelihood import Density
@@ -21,7 +22,6 @@ from ullim.training.classifier import (
     Features,
     Graph,
     Matrix,
-    mean_of_windows,
     softmax,
     target_matrix,
 )
@@ -187,7 +187,7 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         if not hasattr(self, "fitted_"):
             raise NotFittedError("this classifier is not fitted; call fit first")
         logits, counts = self._logits(X)
-        return mean_of_windows(softmax(logits / self.temperature_), counts)
+        return item_means(softmax(logits / self.temperature_), counts)
 
     def predict(self, X: Features) -> npt.NDArray[Any]:
         """Return the most probable label of each row."""
@@ -282,7 +282,7 @@ class _Fitting:
         for train, validation in folds:
             fitted = self.fit(setting, train, views)
             asked = self.views[0].take(validation)
-            scores[validation] = mean_of_windows(fitted.scores(asked), asked.counts)
+            scores[validation] = item_means(fitted.scores(asked), asked.counts)
         return scores
 
     def fit(self, setting: dict[str, Any], clips: Places, views: list[Rows]) -> _Fitted:
