@@ -21,10 +21,10 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from ullim import registry
 from ullim.errors import NotFittedError, TrainingError
-from ullim.models import Generative
+from ullim.models import NEVER, Generative
 from ullim.models.hmm import HiddenMarkov, MarkovDensity
 from ullim.models.likelihood import Density, LikelihoodFusion
-from ullim.models.mixture import ABSENT, GaussianMixtureClassifier, GaussianMixtures, Selection
+from ullim.models.mixture import GaussianMixtureClassifier, GaussianMixtures, Selection
 from ullim.models.selection import ForwardSelection
 from ullim.training.classifier import softmax
 from ullim.training.generative import GenerativeClassifier
@@ -347,7 +347,7 @@ class TestEveryDensity:
         (graph,) = estimator.graphs({"x": X})
         session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
         (logits,) = session.run(["logits"], {"x": X[2][None]})
-        assert logits[0, 2] < ABSENT / 100
+        assert logits[0, 2] < NEVER / 100
 
     @EVERY
     def test_the_length_of_a_clip_is_no_evidence(self, model):

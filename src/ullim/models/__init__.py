@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 OPSET = 18
 ML_OPSET = 3
 """Of ``ai.onnx.ml``, in which ONNX has trees."""
+NEVER = -1e30
+"""Logit or log-likelihood of a class that is never the answer: under any likelihood of many values,
+and finite in float32 where several are added."""
 
 
 class Model(BaseModel, ABC):

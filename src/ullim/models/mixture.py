@@ -17,15 +17,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ullim.decision import item_means
-from ullim.models import Generative
+from ullim.models import NEVER, Generative
 from ullim.types import Ragged
 
 Matrix = npt.NDArray[np.float64]
 Count = Annotated[int, Field(ge=1, le=512)]
 Prior = Literal["uniform", "training"]
-
-ABSENT = -1e30
-"""Log-likelihood under a class without a training row: it is never the answer."""
 
 _ROWS_AT_ONCE = 16_384
 
@@ -174,7 +171,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         return (
             -0.5 * precision.reshape(n, -1).T,
             (self.means_ * precision).reshape(n, -1).T,
-            np.maximum(constant.ravel(), ABSENT),
+            np.maximum(constant.ravel(), NEVER),
         )
 
     def log_likelihood(self, X: Any) -> Matrix:
@@ -223,7 +220,7 @@ class MixtureDensity:
 
 
 def spread(each: Matrix, places: npt.NDArray[Any], n: int) -> Matrix:
-    """Return the columns at their places among ``n``, ``ABSENT`` elsewhere."""
-    wide = np.full((len(each), n), ABSENT)
+    """Return the columns at their places among ``n``, ``NEVER`` elsewhere."""
+    wide = np.full((len(each), n), NEVER)
     wide[:, places] = each
     return wide

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from ullim.decision import item_means
 from ullim.errors import NotFittedError, TrainingError
-from ullim.models import Classical
+from ullim.models import NEVER, Classical
 from ullim.training.calibration import fit_temperature
 from ullim.training.classifier import (
     Features,
@@ -21,7 +21,7 @@ from ullim.training.classifier import (
     softmax,
     target_matrix,
 )
-from ullim.training.export_classical import NEVER, PROBABILITY_FLOOR, Frame, classical_to_onnx
+from ullim.training.export_classical import PROBABILITY_FLOOR, Frame, classical_to_onnx
 from ullim.training.inner import inner_folds, masked_recall, speakers_of
 from ullim.training.rows import Rows, Standard
 from ullim.training.speakers import HistogramEqualizer, SpeakerStandardizer

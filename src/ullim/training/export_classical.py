@@ -9,13 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from onnx import NodeProto, TensorProto
 
-from ullim.models import Fragment
+from ullim.models import NEVER, Fragment
 from ullim.training.graph import GraphBuilder
 from ullim.training.rows import Standard
 
 PROBABILITY_FLOOR = 1e-6
-NEVER = -1e3
-"""Logit of a class that the classifier was not fitted on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from onnx import TensorProto, helper, numpy_helper
 
 from ullim.errors import TrainingError
+from ullim.models import NEVER
 from ullim.models.hmm import MarkovDensity
-from ullim.models.mixture import ABSENT, GaussianMixtureClassifier, MixtureDensity
+from ullim.models.mixture import GaussianMixtureClassifier, MixtureDensity
 from ullim.training.graph import GraphBuilder
 from ullim.training.rows import Standard
 
@@ -99,7 +100,7 @@ def _log_density(
         "Sum",
         graph.add("MatMul", graph.add("Mul", rows, rows), graph.constant(spread(square, 0.0))),
         graph.add("MatMul", rows, graph.constant(spread(linear, 0.0))),
-        graph.constant(spread(constant, ABSENT)),
+        graph.constant(spread(constant, NEVER)),
     )
     apart = graph.add("Reshape", each, graph.constant([0, 0, n_wide, n_components]))
     return graph.add("ReduceLogSumExp", apart, graph.constant([3]), keepdims=0)
@@ -113,7 +114,7 @@ def _forward(graph: GraphBuilder, rows: str, density: MarkovDensity) -> str:
     flat = np.zeros(len(mixtures.classes_))
     each = _log_density(graph, rows, mixtures, mixtures.classes_, wide, flat)
     each = graph.add("Reshape", each, graph.constant([0, 0, n_classes, n_states]))
-    start = np.full((n_classes, n_states), ABSENT)
+    start = np.full((n_classes, n_states), NEVER)
     start[:, 0] = 0.0
     size = graph.add("Shape", rows)
     batch = graph.add("Gather", size, graph.constant([0]), axis=0)
@@ -134,7 +135,7 @@ def _forward(graph: GraphBuilder, rows: str, density: MarkovDensity) -> str:
     )
     total = graph.add("ReduceLogSumExp", names[0], graph.constant([2]), keepdims=0)
     by_frame = graph.add("Div", total, graph.add("Cast", frames, to=TensorProto.DOUBLE))
-    return graph.add("Max", by_frame, graph.constant(ABSENT))
+    return graph.add("Max", by_frame, graph.constant(NEVER))
 
 
 def _step(log_transitions: Array) -> Any:

@@ -13,9 +13,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from ullim.decision import item_means
 from ullim.errors import NotFittedError, TrainingError
-from ullim.models import Generative
+from ullim.models import NEVER, Generative
 from ullim.models.likelihood import Density
-from ullim.models.mixture import ABSENT
 from ullim.models.selection import ForwardSelection
 from ullim.training.calibration import fit_temperature
 from ullim.training.classifier import (
@@ -123,9 +122,9 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         logits = self._fused(held_out)
         # A class that an inner fold never heard has no likelihood there to calibrate.
         truth = np.nan_to_num(targets).argmax(axis=1)
-        heard = logits[np.arange(n_rows), truth] > ABSENT / 1e6
+        heard = logits[np.arange(n_rows), truth] > NEVER / 1e6
         self.temperature_ = fit_temperature(
-            np.maximum(logits[heard], ABSENT).astype(np.float32), targets[heard], most=100.0
+            np.maximum(logits[heard], NEVER).astype(np.float32), targets[heard], most=100.0
         )
         self.selected_ = [fitted.order for fitted in self.fitted_]
         self.history_: list[list[dict[str, float]]] = []
@@ -138,7 +137,7 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         if len(held_out) == 1:
             return
         for place, scores in enumerate(held_out):
-            known = np.where(scores > ABSENT / 2, scores, np.nan)
+            known = np.where(scores > NEVER / 2, scores, np.nan)
             spread = np.nanstd(known - np.nanmean(known, axis=1, keepdims=True))
             self.scales_[place] = max(float(spread), 1e-6)
         best = -1.0
