@@ -701,7 +701,7 @@ class TestOutput:
         pytest.importorskip("matplotlib")
         from ullim.audit import pictures
 
-        monkeypatch.setattr(pictures, "_HANGUL", ())
+        monkeypatch.setattr(pictures, "use_korean_font", lambda: False)
         assert pictures.draw(tmp_path, found, "ko")
         assert "<!-- gain -->" in (tmp_path / "robustness.svg").read_text(encoding="utf-8")
 
