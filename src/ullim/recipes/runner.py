@@ -25,9 +25,10 @@ from ullim.errors import RecipeError
 from ullim.evaluation.leakage import audit
 from ullim.evaluation.protocols import Fold, ProtocolBase, parse_protocol, speaker_keys
 from ullim.features.cache import FeatureStore
-from ullim.recipes.data import Prepared, Table, load_table, prepare
+from ullim.recipes.prepared import Prepared, prepare
 from ullim.recipes.results import predictions_frame, summarise
 from ullim.recipes.schema import Recipe, load_recipe
+from ullim.recipes.table import Table, load_table
 from ullim.training.classifier import Classifier, answer
 from ullim.training.estimator import NetworkClassifier, Report
 from ullim.training.make import make_classifier

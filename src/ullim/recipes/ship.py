@@ -23,9 +23,10 @@ from ullim.features.cache import FeatureStore
 from ullim.models import OPSET, Network
 from ullim.models.fusion import Fusion
 from ullim.recipes.card import render
-from ullim.recipes.data import Table, load_table, prepare
+from ullim.recipes.prepared import prepare
 from ullim.recipes.runner import audio_hash, feature_versions, fit, git_commit, make_estimator, run
 from ullim.recipes.schema import Recipe, load_recipe
+from ullim.recipes.table import Table, load_table
 from ullim.registry import component
 from ullim.training.estimator import Report
 from ullim.training.options import Hardware
