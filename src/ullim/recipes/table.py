@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from ullim.corpora import votes
 from ullim.errors import CorpusError, RecipeError
-from ullim.recipes.schema import Recipe, Task
+from ullim.recipes.schema import Recipe
+from ullim.recipes.task import Task
 from ullim.types import NO_SPEECH, LabelSet, Utterance
 
 
