@@ -30,9 +30,10 @@ from ullim.recipes.results import predictions_frame, summarise
 from ullim.recipes.schema import Recipe, load_recipe
 from ullim.recipes.table import Table, load_table
 from ullim.training.classifier import Classifier, answer
-from ullim.training.estimator import NetworkClassifier, Report
+from ullim.training.estimator import NetworkClassifier
 from ullim.training.make import make_classifier
 from ullim.training.options import Hardware
+from ullim.training.trainer import Report
 
 _LIBRARIES = ("ullim", "numpy", "torch", "lightning", "scikit-learn", "soundfile", "soxr")
 

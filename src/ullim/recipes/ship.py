@@ -28,8 +28,8 @@ from ullim.recipes.runner import audio_hash, feature_versions, fit, git_commit, 
 from ullim.recipes.schema import Recipe, load_recipe
 from ullim.recipes.table import Table, load_table
 from ullim.registry import component
-from ullim.training.estimator import Report
 from ullim.training.options import Hardware
+from ullim.training.trainer import Report
 from ullim.types import NO_SPEECH
 
 _LIBRARIES = ("ullim", "numpy", "torch", "onnx", "onnxruntime", "soundfile", "soxr")
