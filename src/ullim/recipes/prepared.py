@@ -39,6 +39,11 @@ class Prepared:
     audio_hashes: tuple[str, ...]
     fingerprints: tuple[Peaks, ...] = ()
 
+    @property
+    def audio_hash(self) -> str:
+        """One hash of all decoded recordings: equal means the same corpora."""
+        return hashlib.sha256("".join(sorted(self.audio_hashes)).encode()).hexdigest()
+
     def take(self, rows: npt.NDArray[np.int64]) -> list[dict[str, Ragged]]:
         """Return every view of some rows."""
         return [{name: items.take(rows) for name, items in view.items()} for view in self.views]
