@@ -22,7 +22,7 @@ EVERY_FILE = pytest.mark.parametrize("path", FILES.values(), ids=FILES)
 
 BASE = {
     "errors", "types", "audio", "registry", "window", "decision", "_version", "_media",
-    "_containers", "_fonts",
+    "_containers", "_files", "_fonts",
 }  # fmt: skip
 MIDDLE = {"corpora", "features", "augment", "models", "evaluation"}
 SERVED = BASE | {"features", "bundle", "inference"}

@@ -34,7 +34,7 @@ def compare(
         [read_run(folder) for folder in runs], metric=metric, draws=draws
     )
     if out is not None:
-        from ullim.evaluation.report import write_text
+        from ullim._files import write_text
 
         write_text(out, page.to_markdown(boards, apart))
         note(f"written to {out}")

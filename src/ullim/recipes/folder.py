@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, and how its files are written."""
+"""The folder of a run: whose it is, and what it notes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ullim._files import write_text
 from ullim.errors import RecipeError
 from ullim.recipes.schema import Recipe, load_recipe
 
@@ -33,8 +34,8 @@ def claim(out: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
     if out.is_dir() and any(out.iterdir()):
         raise RecipeError(f"{out} is not empty and holds no run; give another --out")
     (out / "folds").mkdir(parents=True, exist_ok=True)
-    replace(stated, to_json(facts))
-    replace(held, recipe.to_yaml())
+    write_text(stated, to_json(facts))
+    write_text(held, recipe.to_yaml())
 
 
 def feature_versions(recipe: Recipe) -> dict[str, str]:
@@ -74,7 +75,7 @@ def claim_recordings(out: Path, digest: str, versions: dict[str, Any]) -> None:
             f"{digest[:12]} here); give the corpora it began with, or another --out",
             code="other_recordings",
         )
-    replace(stated, to_json(plan | versions | {"audio_hash": digest}))
+    write_text(stated, to_json(plan | versions | {"audio_hash": digest}))
 
 
 def log(out: Path, line: str) -> None:
@@ -86,10 +87,3 @@ def log(out: Path, line: str) -> None:
 def to_json(value: Any) -> str:
     """Return a value as the files of a run hold it."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-
-
-def replace(path: Path, text: str) -> None:
-    """Write a file whole, or leave it as it was."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

@@ -18,12 +18,13 @@ import pandas as pd
 import torch
 from joblib import Parallel, delayed
 
+from ullim._files import write_text
 from ullim.corpora.folders import corpus_folders
 from ullim.decision import item_means, vote_shares
 from ullim.evaluation.leakage import audit
 from ullim.evaluation.protocols import Fold, ProtocolBase, parse_protocol, speaker_keys
 from ullim.features.cache import FeatureStore
-from ullim.recipes.folder import claim, claim_recordings, feature_versions, log, replace, to_json
+from ullim.recipes.folder import claim, claim_recordings, feature_versions, log, to_json
 from ullim.recipes.prepared import Prepared, prepare
 from ullim.recipes.results import predictions_frame, summarise
 from ullim.recipes.schema import Recipe
@@ -141,7 +142,7 @@ def run(
         [pd.read_csv(_fold_file(out, job), dtype={"fold": str, "speaker": str}) for job in work],
         ignore_index=True,
     )
-    replace(out / "predictions.csv", predictions.to_csv(index=False))
+    write_text(out / "predictions.csv", predictions.to_csv(index=False))
     metrics = summarise(predictions, table, decision=recipe.decision) | {
         "leakage": audit(
             table.utterances,
@@ -150,9 +151,9 @@ def run(
             fingerprints=prepared.fingerprints,
         )
     }
-    replace(out / "metrics.json", to_json(metrics))
+    write_text(out / "metrics.json", to_json(metrics))
     histories = _histories(out, work)
-    replace(out / "history.json", json.dumps(_curves(histories)) + "\n")
+    write_text(out / "history.json", json.dumps(_curves(histories)) + "\n")
     details = facts | {
         "text_independent": scheme.text_independent,
         "command": Hardware.before(command),
@@ -167,7 +168,7 @@ def run(
     sizes = [history["n_parameters"] for history in histories.values() if "n_parameters" in history]
     if any(sizes):
         details["n_parameters"] = max(filter(None, sizes))
-    replace(out / "run.json", to_json(details))
+    write_text(out / "run.json", to_json(details))
     shutil.rmtree(out / "folds" / "checkpoints", ignore_errors=True)
     return metrics
 
@@ -262,8 +263,8 @@ def _run_fold(
     )
     learned = {"n_parameters": getattr(estimator, "n_parameters_", None)}
     curves = {"networks": estimator.history_}
-    replace(out / "folds" / f"{job.name}.history.json", to_json(learned | curves))
-    replace(_fold_file(out, job), frame.to_csv(index=False))
+    write_text(out / "folds" / f"{job.name}.history.json", to_json(learned | curves))
+    write_text(_fold_file(out, job), frame.to_csv(index=False))
     shutil.rmtree(out / "folds" / "checkpoints" / job.name, ignore_errors=True)
     return (
         f"{job.name}: {len(job.fold.train)} rows trained, {len(job.fold.test)} tested, "
