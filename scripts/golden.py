@@ -2,12 +2,14 @@
 
 Usage: ULLIM_CORPORA=FOLDER python scripts/golden.py
 
-Runs every recipe tagged ``golden`` whose corpora lie in the folder as its ``measured`` entries say,
-into a temporary folder. Fails where a figure lies further from the recipe's than its tolerance.
+Runs every recipe tagged ``golden`` whose corpora lie in the folder by the commands of its
+``measured`` entries, into a temporary folder. Fails where a figure lies further from the recipe's
+than its tolerance.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shlex
@@ -15,9 +17,10 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from ullim.recipes import recipe_paths
-from ullim.recipes.schema import Measured, Recipe, load_recipe
+from ullim.recipes.schema import load_recipe
 
 
 def main() -> int:
@@ -32,16 +35,18 @@ def main() -> int:
         parts = [part.name for part in recipe.task.corpora]
         if "golden" not in recipe.tags or not all((corpora / part).is_dir() for part in parts):
             continue
-        full = [entry for entry in recipe.measured if entry.profile == "full"]
-        for protocol in dict.fromkeys(entry.protocol for entry in full):
-            entries = [entry for entry in full if entry.protocol == protocol]
-            for entry, value in zip(entries, again(recipe, entries, corpora), strict=True):
+        for command in dict.fromkeys(entry.command for entry in recipe.measured):
+            figures = again(command, corpora)
+            for entry in recipe.measured:
+                if entry.command != command:
+                    continue
+                value = 100 * figures[entry.corpus]["unweighted_average_recall"]["value"]
                 apart = abs(value - entry.value)
                 verdict = "ok" if apart <= entry.tolerance + 1e-9 else "OUTSIDE"
                 measured += 1
                 failed += verdict != "ok"
                 print(
-                    f"{recipe.name} {protocol} {entry.corpus}: {value:.1f}, recipe says "
+                    f"{recipe.name} {entry.protocol} {entry.corpus}: {value:.1f}, recipe says "
                     f"{entry.value:.1f} ± {entry.tolerance:.1f}: {verdict}",
                     flush=True,
                 )
@@ -49,18 +54,42 @@ def main() -> int:
     return 1 if failed or not measured else 0
 
 
-def again(recipe: Recipe, entries: list[Measured], corpora: Path) -> list[float]:
-    """Return the UA in percent of each entry's corpus, measured anew."""
-    protocol = entries[0].protocol
+def again(command: str, corpora: Path) -> dict[str, Any]:
+    """Run a command of a recipe over these corpora and return the figures of each."""
     with tempfile.TemporaryDirectory() as folder:
-        line = ["ullim", "run", recipe.name, "--protocol", protocol, "--out", folder]
-        line += [f"--corpus={part.name}={corpora / part.name}" for part in recipe.task.corpora]
-        print(f"  {shlex.join(line)}", flush=True)
-        command = [sys.executable, "-m", *line]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        words, environment = moved(command, corpora, Path(folder))
+        print(f"  {shlex.join(words)}", flush=True)
+        subprocess.run(
+            [sys.executable, "-m", *words],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **environment},
+        )
         metrics = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))
-    figures = [metrics["corpora"][entry.corpus] for entry in entries]
-    return [100 * figure["unweighted_average_recall"]["value"] for figure in figures]
+    return dict(metrics["corpora"])
+
+
+def moved(command: str, corpora: Path, out: Path) -> tuple[list[str], dict[str, str]]:
+    """Return a command over other copies of its corpora, and the environment it begins with.
+
+    >>> line = "ULLIM_PRECISION=32-true ullim run mine --seeds 0-2 -c emodb=old --out results/mine"
+    >>> words, environment = moved(line, Path("corpora"), Path("new"))
+    >>> shlex.join(words)
+    'ullim run mine --seeds 0-2 --out new --corpus emodb=corpora/emodb'
+    >>> environment
+    {'ULLIM_PRECISION': '32-true'}
+    """
+    words = shlex.split(command)
+    start = words.index("ullim")
+    places = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    places.add_argument("--corpus", "-c", action="append", default=[])
+    places.add_argument("--out", "-o")
+    given, kept = places.parse_known_args(words[start:])
+    names = [text.partition("=")[0] for text in given.corpus]
+    folders = [word for name in names for word in ("--corpus", f"{name}={corpora / name}")]
+    environment = dict(word.split("=", 1) for word in words[:start])
+    return [*kept, "--out", str(out), *folders], environment
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from commands import Outcome, Run
 from layouts import BUILDERS
 from ullim.types import LABELS, NO_SPEECH, FloatArray
 
@@ -58,6 +60,34 @@ def _cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
 def generator() -> np.random.Generator:
     """A generator that starts alike in every test."""
     return np.random.default_rng(20_240_501)
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody asks for colours, or for none."""
+    for name in ("FORCE_COLOR", "NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def run(plain: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command in this process; an exception that would be a traceback fails the test."""
+    from ullim.cli import main
+
+    def call(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["ullim", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as ending:
+            code = int(ending.code or 0)
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        assert "\x1b" not in out + err
+        return Outcome(code, out, err)
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,6 @@ from ullim.audit.conditions import (
     choose,
 )
 from ullim.audit.run import audit
-from ullim.cli import main
 from ullim.corpora.folders import corpus_folders
 from ullim.errors import BundleError, CorpusError, UllimError
 from ullim.types import Utterance, Vote
@@ -54,25 +53,6 @@ def emodb(make_speech, tmp_path_factory) -> Path:
 @pytest.fixture
 def model(toy_bundle, tmp_path) -> Path:
     return Path(shutil.copytree(toy_bundle, tmp_path / "toy"))
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs a command in this process and returns exit code, stdout and stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["ullim", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as ending:
-            code = int(ending.code or 0)
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
-
-    return call
 
 
 class TestConditions:
@@ -721,7 +701,7 @@ class TestOutput:
         pytest.importorskip("matplotlib")
         from ullim.audit import pictures
 
-        monkeypatch.setattr(pictures, "_HANGUL", ())
+        monkeypatch.setattr(pictures, "use_korean_font", lambda: False)
         assert pictures.draw(tmp_path, found, "ko")
         assert "<!-- gain -->" in (tmp_path / "robustness.svg").read_text(encoding="utf-8")
 

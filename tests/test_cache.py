@@ -364,8 +364,10 @@ def test_a_recipe_takes_clean_and_augmented_features_from_the_store(
     store, toy_corpus, make_speech, monkeypatch
 ):
     pytest.importorskip("torch")
-    from ullim.recipes import data
+    from ullim.recipes import prepared as module
+    from ullim.recipes.prepared import prepare
     from ullim.recipes.schema import parse_recipe
+    from ullim.recipes.table import load_table
 
     recipe = parse_recipe(
         {
@@ -390,16 +392,16 @@ def test_a_recipe_takes_clean_and_augmented_features_from_the_store(
     for number, file in enumerate(sorted(corpus.rglob("*.wav"))):
         # The toy clips are too short to be read, and some are alike.
         soundfile.write(file, make_speech(0.3, seed=number), 16_000)
-    utterances = data.load_table(recipe, {"emodb": corpus}).utterances
+    utterances = load_table(recipe, {"emodb": corpus}).utterances
     told: list[tuple[int, int]] = []
     arguments = {"progress": lambda *counts: told.append(counts)}
-    plain = data.prepare(recipe, utterances, **arguments)
-    first = data.prepare(recipe, utterances, store=store, **arguments)
+    plain = prepare(recipe, utterances, **arguments)
+    first = prepare(recipe, utterances, store=store, **arguments)
     n = len(utterances)
     kept = {row[0]: row[1] for row in store.summary()}
     assert kept == {"fingerprint-v1": n, "functionals-v1": 3 * n, "logmel-v1": 3 * n}
-    monkeypatch.setattr(data, "_prepare_one", None)
-    second = data.prepare(recipe, utterances, store=store, **arguments)
+    monkeypatch.setattr(module, "_prepare_one", None)
+    second = prepare(recipe, utterances, store=store, **arguments)
     for prepared in (first, second):
         assert prepared.audio_hashes == plain.audio_hashes
         for ours, theirs in zip(prepared.fingerprints, plain.fingerprints, strict=True):

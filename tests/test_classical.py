@@ -51,11 +51,6 @@ def small(cls):
     return cls(**SMALL.get(registry.component_name(cls), {}))
 
 
-def heard(cls, seed=0):
-    """Return clips a model takes: of a few windows, or of a dozen frames."""
-    return clips(seed=seed, windows=(8, 16) if cls.level == "frame" else (1, 3))
-
-
 def clips(n=60, n_features=6, seed=0, windows=(1, 3)):
     """Return clips of one to two windows, their labels and speakers; labels can be told apart."""
     generator = np.random.default_rng(seed)
@@ -191,8 +186,8 @@ class TestTrees:
 class TestEveryClassical:
     @EVERY_CLASSICAL
     def test_learns_what_can_be_told_apart(self, cls):
-        X, y, speakers = heard(cls)
-        test, truth, _ = heard(cls, seed=1)
+        X, y, speakers = clips()
+        test, truth, _ = clips(seed=1)
         model = small(cls)
         estimator = ClassicalClassifier(model, classes=LABELS).fit({"x": X}, y, groups=speakers)
         probabilities = estimator.predict_proba({"x": test})
@@ -228,7 +223,7 @@ class TestEveryClassical:
     @EVERY_CLASSICAL
     @pytest.mark.parametrize("absent", ["none", "fear"])
     def test_graph_says_the_same(self, cls, absent):
-        X, y, speakers = heard(cls)
+        X, y, speakers = clips()
         rows = [i for i, label in enumerate(y) if label != absent]
         estimator = ClassicalClassifier(small(cls), classes=LABELS).fit(
             {"x": X.take(rows)}, [y[i] for i in rows], groups=[speakers[i] for i in rows]
@@ -238,14 +233,13 @@ class TestEveryClassical:
         assert session.get_outputs()[0].shape == ["batch", 3]
         expected = estimator.predict_proba({"x": X})
         for row in range(len(X)):
-            fed = X[row][None] if cls.level == "frame" else X[row][:, None]
-            (logits,) = session.run(["logits"], {"x": fed})
+            (logits,) = session.run(["logits"], {"x": X[row][:, None]})
             answered = softmax(logits / graph.temperature).mean(axis=0)
             np.testing.assert_allclose(answered, expected[row], atol=1e-4)
 
     @EVERY_CLASSICAL
     def test_equal_seeds_give_equal_answers(self, cls):
-        X, y, speakers = heard(cls)
+        X, y, speakers = clips()
         one, two = (
             ClassicalClassifier(small(cls), classes=LABELS, seed=5).fit(
                 {"x": X}, y, groups=speakers
@@ -256,7 +250,7 @@ class TestEveryClassical:
 
     @EVERY_CLASSICAL
     def test_a_class_without_rows_is_never_answered(self, cls):
-        X, y, speakers = heard(cls)
+        X, y, speakers = clips()
         rows = [i for i, label in enumerate(y) if label != "fear"]
         estimator = ClassicalClassifier(small(cls), classes=LABELS).fit(
             {"x": X.take(rows)}, [y[i] for i in rows], groups=[speakers[i] for i in rows]
@@ -278,7 +272,7 @@ class TestClassicalClassifier:
         wild = X.values[:1].copy()
         wild[0, 0] = 1e12
         far = wild.copy()
-        far[0, 0] = estimator.mean_[0] + 5 * estimator.scale_[0]
+        far[0, 0] = estimator.standard_.mean[0] + 5 * estimator.standard_.scale[0]
         np.testing.assert_allclose(
             estimator.predict_proba({"x": Ragged.from_items([wild])}),
             estimator.predict_proba({"x": Ragged.from_items([far])}),
@@ -396,37 +390,6 @@ class _HardLogits(_Hard):
         return Fragment([node], given.constants)
 
 
-class _MeanOfFrames:
-    """Logistic regression on the mean over a row's frames."""
-
-    def fit(self, X, y, sample_weight=None):
-        self.inner = MaskedLogisticRegression().fit(self.means(X), y, sample_weight)
-        self.coef_, self.intercept_ = self.inner.coef_, self.inner.intercept_
-        return self
-
-    def means(self, X):
-        return np.stack([X[row].mean(axis=0) for row in range(len(X))])
-
-    def decision_function(self, X):
-        return self.inner.decision_function(self.means(X))
-
-
-class _OverFrames(Classical):
-    level: ClassVar[Literal["clip", "frame"]] = "frame"
-
-    name: Literal["over-frames"] = "over-frames"
-
-    def build(self, setting, seed):
-        return _MeanOfFrames()
-
-    def fragment(self, fitted):
-        linear = super().fragment(fitted)
-        first, second = linear.nodes
-        first.input[0] = "mean"
-        mean = helper.make_node("ReduceMean", [Fragment.input, "axes"], ["mean"], keepdims=0)
-        return Fragment([mean, first, second], {**linear.constants, "axes": np.array([1])})
-
-
 class TestAnyScikitLearnClassifier:
     @pytest.mark.parametrize("cls", [_Hard, _HardLogits])
     @pytest.mark.parametrize("absent", ["none", "fear"])
@@ -435,7 +398,7 @@ class TestAnyScikitLearnClassifier:
         rows = [i for i, label in enumerate(y) if label != absent]
         X, y, speakers = X.take(rows), [y[i] for i in rows], [speakers[i] for i in rows]
         estimator = ClassicalClassifier(cls(calibrate=False), LABELS).fit({"x": X}, y, speakers)
-        assert (estimator.choice_, estimator.temperature_, estimator.mean_) == ([], 1.0, None)
+        assert (estimator.choice_, estimator.temperature_, estimator.standard_) == ([], 1.0, None)
         first = np.cumsum([0, *X.lengths[:-1]])
         columns = [LABELS.index(label) for label in LABELS if label != absent]
         theirs = estimator.fitted_.predict_proba(X.values.astype(np.float64))
@@ -459,53 +422,6 @@ class TestAnyScikitLearnClassifier:
         estimator = ClassicalClassifier(_Hard(), LABELS).fit({"x": X}, y, speakers)
         assert estimator.temperature_ != 1.0
         assert len(estimator.choice_) == 1
-
-
-class TestOverFrames:
-    WINDOW = Window(mode="crop", length_s=0.5, hop_s=0.3)
-
-    @pytest.mark.parametrize("window", [None, WINDOW])
-    def test_graph_says_the_same_of_every_window(self, window):
-        X, y, speakers = clips(windows=(3, 16))
-        features = {
-            "left": Ragged(X.values[:, :2].copy(), X.offsets),
-            "right": Ragged(X.values[:, 2:].copy(), X.offsets),
-        }
-        estimator = ClassicalClassifier(
-            _OverFrames(), LABELS, window=window, hops=dict.fromkeys(features, 0.1)
-        ).fit(features, y, speakers, views=[features])
-        (graph,) = estimator.graphs(features)
-        session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
-        expected = estimator.predict_proba(features)
-        several = 0
-        for row in range(len(X)):
-            starts = [0] if window is None else window.starts(len(X[row]), 0.1)
-            length = len(X[row]) if window is None else window.length(len(X[row]), 0.1)
-            several += len(starts) > 1
-            each = []
-            for start in starts:
-                fed = {
-                    name: items[row][None, start : start + length]
-                    for name, items in features.items()
-                }
-                each.append(softmax(session.run(["logits"], fed)[0][0] / graph.temperature))
-            np.testing.assert_allclose(np.mean(each, axis=0), expected[row], atol=1e-4)
-        assert bool(several) == (window is not None)
-
-    def test_learns_and_standardises_by_frames(self):
-        X, y, speakers = clips(windows=(8, 16))
-        estimator = ClassicalClassifier(_OverFrames(), LABELS).fit({"x": X}, y, speakers)
-        np.testing.assert_allclose(estimator.mean_, X.values.mean(axis=0), atol=1e-6)
-        assert (estimator.predict({"x": X}) == np.array(y)).mean() > 0.9
-
-    def test_refuses_what_cannot_be_cut(self):
-        X, y, speakers = clips(windows=(8, 16))
-        estimator = ClassicalClassifier(_OverFrames(), LABELS, window=self.WINDOW)
-        with pytest.raises(TrainingError, match="give hops="):
-            estimator.fit({"x": X}, y, speakers)
-        other = X.take(range(59, -1, -1))
-        with pytest.raises(TrainingError, match="same frames"):
-            estimator.fit({"x": X, "other": other}, y, speakers)
 
 
 class TestFusion:

@@ -23,6 +23,7 @@ import soundfile
 import yaml
 
 import ullim
+from commands import Outcome, Run
 from ullim import bundle
 from ullim.cli import main
 from ullim.cli.run import parse_seeds
@@ -46,59 +47,14 @@ SEGMENT_KEYS = ["start_s", "end_s", "label", "confidence", "scores"]
 DEFAULT = Path(ullim.__file__).parent / "data" / "models" / models.DEFAULT
 
 
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def said(self) -> str:
-        """What a person reads on stderr, without the frame and the line breaks around it."""
-        return re.sub(r"[\s│╭╮╰╯─]+", " ", self.err)
-
-    @property
-    def rows(self) -> list[list[str]]:
-        return [line.split("\t") for line in self.out.splitlines()]
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Run = Callable[..., Outcome]
-
-
 @pytest.fixture(autouse=True)
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def desk(plain: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder, and a user without models of his own."""
     folder = tmp_path / "desk"
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setattr(models, "user_folder", lambda: tmp_path / "user" / "models")
-    for name in ("FORCE_COLOR", "NO_COLOR", "TERM"):
-        monkeypatch.delenv(name, raising=False)
     return folder
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command in this process; an exception that would be a traceback fails the test."""
-
-    def call(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["ullim", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as ending:
-            code = int(ending.code or 0)
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        assert "\x1b" not in out + err
-        return Outcome(code, out, err)
-
-    return call
 
 
 @pytest.fixture

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
-from ullim.cli import main
 from ullim.errors import RecipeError
 from ullim.evaluation.comparison import compare
 from ullim.evaluation.metrics import confusion_matrix, unweighted_average_recall
@@ -230,19 +228,12 @@ class TestReading:
 
 class TestCommand:
     @pytest.fixture
-    def call(self, monkeypatch, capsys):
-        def run(*arguments):
-            monkeypatch.setattr(sys, "argv", ["ullim", "compare", *map(str, arguments)])
-            code = 0
-            try:
-                main()
-            except SystemExit as ending:
-                code = int(ending.code or 0)
-            out, err = capsys.readouterr()
-            assert "Traceback" not in err
-            return code, out, " ".join(err.split())
+    def call(self, run):
+        def compare(*arguments):
+            outcome = run("compare", *arguments)
+            return outcome.code, outcome.out, outcome.said
 
-        return run
+        return compare
 
     def test_tables_and_a_page(self, call, make_run, tmp_path):
         folders = make_run("a"), make_run("b", skill=0.9), make_run("odd", drop=1)

@@ -21,14 +21,15 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from ullim import registry
 from ullim.errors import NotFittedError, TrainingError
-from ullim.models import Generative
+from ullim.models import NEVER, Generative
 from ullim.models.hmm import HiddenMarkov, MarkovDensity
 from ullim.models.likelihood import Density, LikelihoodFusion
-from ullim.models.mixture import ABSENT, GaussianMixtureClassifier, GaussianMixtures, Selection
+from ullim.models.mixture import GaussianMixtureClassifier, GaussianMixtures, Selection
 from ullim.models.selection import ForwardSelection
 from ullim.training.classifier import softmax
 from ullim.training.generative import GenerativeClassifier
 from ullim.training.make import make_classifier
+from ullim.training.rows import Rows
 from ullim.training.speakers import HistogramEqualizer, SpeakerStandardizer
 from ullim.types import Ragged
 from ullim.window import Window
@@ -207,6 +208,35 @@ class TestSelection:
             GenerativeClassifier([density], hops).fit({"x": X}, y, speakers)
 
 
+class TestFrames:
+    """What densities are fed: the frames of several features, cut into windows."""
+
+    WINDOW = Window(mode="crop", length_s=0.05, hop_s=0.03)
+
+    def test_several_features_are_cut_alike(self):
+        X, _, _ = clips(frames=(3, 16))
+        left, right = X.values[:, :1].copy(), X.values[:, 1:].copy()
+        features = {"left": Ragged(left, X.offsets), "right": Ragged(right, X.offsets)}
+        rows = Rows.of_frames(features, self.WINDOW, dict.fromkeys(features, 0.01))
+        starts = [self.WINDOW.starts(len(clip), 0.01) for clip in X]
+        assert rows.counts.tolist() == [len(of_clip) for of_clip in starts]
+        assert max(rows.counts) > 1
+        windows = [clip[s : s + 5] for clip, of in zip(X, starts, strict=True) for s in of]
+        for fed, window in zip(rows.batches({"left": 1, "right": 3}), windows, strict=True):
+            np.testing.assert_array_equal(fed["left"], window[None, :, :1])
+            np.testing.assert_array_equal(fed["right"], window[None, :, 1:])
+
+    def test_what_cannot_be_cut_alike_is_refused(self):
+        X, _, _ = clips()
+        with pytest.raises(TrainingError, match="give hops="):
+            Rows.of_frames({"x": X, "y": X}, self.WINDOW, {"x": 0.01, "y": 0.02})
+        with pytest.raises(TrainingError, match="give hops="):
+            Rows.of_frames({"x": X}, self.WINDOW, {})
+        other = X.take(np.arange(len(X))[::-1])
+        with pytest.raises(TrainingError, match="same frames"):
+            Rows.of_frames({"x": X, "y": other}, self.WINDOW, {"x": 0.01, "y": 0.01})
+
+
 class TestHiddenMarkov:
     def fitted(self, n_states=3):
         X, y, _ = clips(frames=(4, 7))
@@ -317,7 +347,7 @@ class TestEveryDensity:
         (graph,) = estimator.graphs({"x": X})
         session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
         (logits,) = session.run(["logits"], {"x": X[2][None]})
-        assert logits[0, 2] < ABSENT / 100
+        assert logits[0, 2] < NEVER / 100
 
     @EVERY
     def test_the_length_of_a_clip_is_no_evidence(self, model):

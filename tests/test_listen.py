@@ -15,7 +15,7 @@ import soundfile
 from rich.console import Console
 
 import ullim
-from ullim.cli import listen, main
+from ullim.cli import listen
 from ullim.cli.predict import Language
 from ullim.inference.stream import Final, Partial, Stream, Voice
 from ullim.types import LABELS_KO
@@ -33,19 +33,12 @@ def clip(make_speech, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, toy_bundle):
+def run(run, toy_bundle):
     """Runs ``ullim listen`` with the toy bundle: its exit code, stdout and stderr."""
 
     def call(*arguments: object, model: Path | None = toy_bundle) -> tuple[int, str, str]:
-        given = ["--model", model] if model else []
-        monkeypatch.setattr(sys, "argv", ["ullim", "listen", *map(str, [*arguments, *given])])
-        try:
-            main()
-            code = 0
-        except SystemExit as ended:
-            code = ended.code
-        said = capsys.readouterr()
-        return code, said.out, " ".join(said.err.split())
+        outcome = run("listen", *arguments, *(["--model", model] if model else []))
+        return outcome.code, outcome.out, outcome.said
 
     return call
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from ullim.cli import main
 from ullim.cli.features_plot import choose
 from ullim.errors import CorpusError, FeatureError
 from ullim.features.cue_words import describe
@@ -166,22 +164,15 @@ class TestWords:
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
+def run(run, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for name, signal in (("high.wav", voice(f0_hz=300.0)), ("plain.wav", voice())):
         soundfile.write(name, signal, RATE)
     soundfile.write("noise.wav", 0.1 * np.random.default_rng(0).standard_normal(RATE), RATE)
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ullim", "features", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as ending:
-            code = int(ending.code or 0)
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return code, out, " ".join(err.split())
+        outcome = run("features", *arguments)
+        return outcome.code, outcome.out, outcome.said
 
     return call
 

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from ullim.cli import main
 from ullim.evaluation.calibration import threshold_over_folds
 from ullim.evaluation.predictions import read_run
 from ullim.evaluation.report import Clip, Facts, charts, media_wanted, render
@@ -63,7 +62,7 @@ def clip():
 
 
 @pytest.fixture
-def run(make_run):
+def finished(make_run):
     folder = make_run(
         "toy",
         reported=[
@@ -82,8 +81,8 @@ def run(make_run):
 
 @pytest.mark.parametrize("language", ["en", "ko"])
 class TestPage:
-    def test_is_whole_and_needs_nothing_beside_it(self, run, language):
-        html, text = render(run, language=language, draws=200)
+    def test_is_whole_and_needs_nothing_beside_it(self, finished, language):
+        html, text = render(finished, language=language, draws=200)
         page = Checked(html)
         assert {"h1", "h2", "table", "svg", "details"} <= page.seen
         assert not page.seen & {"script", "link", "iframe", "object"}
@@ -96,8 +95,8 @@ class TestPage:
         assert "nan" not in " ".join(page.text).lower().split()
         assert text.startswith("# toy: speaker-kfold")
 
-    def test_tells_what_it_must(self, run, language):
-        html, text = render(run, language=language, draws=200)
+    def test_tells_what_it_must(self, finished, language):
+        html, text = render(finished, language=language, draws=200)
         t = Words(language)
         for key in (
             "what",
@@ -124,18 +123,18 @@ class TestPage:
         assert "text overlap: 3" in html, "what the audit adds later is told too"
         assert t("few_speakers", n=8, few=10) in html
 
-    def test_names_are_escaped(self, run, language):
-        html, text = render(run, language=language, draws=200)
+    def test_names_are_escaped(self, finished, language):
+        html, text = render(finished, language=language, draws=200)
         assert "Invented &lt;toy&gt;" in html
         assert "Somebody &lt;1999&gt;" in html
         assert "<toy>" not in html
         assert "<toy>" not in text
 
-    def test_sound_is_there_only_when_handed_in(self, run, language):
-        wanted = media_wanted(run)["emodb"]
+    def test_sound_is_there_only_when_handed_in(self, finished, language):
+        wanted = media_wanted(finished)["emodb"]
         assert len(wanted) == len(set(wanted)) == 10
         facts = Facts(clips={"emodb": {wanted[0]: clip(), "not-a-mistake": clip()}})
-        html, _ = render(run, language=language, facts=facts, draws=200)
+        html, _ = render(finished, language=language, facts=facts, draws=200)
         page = Checked(html)
         assert [address.split(";")[0] for address in page.addresses] == [
             "data:image/png",
@@ -295,19 +294,12 @@ class TestCharts:
 
 class TestCommand:
     @pytest.fixture
-    def call(self, monkeypatch, capsys):
-        def run(*arguments):
-            monkeypatch.setattr(sys, "argv", ["ullim", "report", *map(str, arguments)])
-            code = 0
-            try:
-                main()
-            except SystemExit as ending:
-                code = int(ending.code or 0)
-            err = capsys.readouterr().err
-            assert "Traceback" not in err
-            return code, " ".join(err.split())
+    def call(self, run):
+        def report(*arguments):
+            outcome = run("report", *arguments)
+            return outcome.code, outcome.said
 
-        return run
+        return report
 
     def test_page_beside_the_run(self, call, make_run):
         folder = make_run("a")

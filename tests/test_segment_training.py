@@ -13,12 +13,11 @@ pytest.importorskip("sklearn")
 
 from sklearn.utils.class_weight import compute_class_weight  # noqa: E402
 
-from ullim.decision import Decision, vote_shares  # noqa: E402
+from ullim.decision import Decision, item_means, vote_shares  # noqa: E402
 from ullim.errors import RecipeError  # noqa: E402
 from ullim.inference.predictor import Predictor  # noqa: E402
 from ullim.models.park2018 import Park2018  # noqa: E402
 from ullim.recipes.schema import load_recipe, parse_recipe  # noqa: E402
-from ullim.training.classifier import mean_of_windows  # noqa: E402
 from ullim.training.estimator import NetworkClassifier  # noqa: E402
 from ullim.training.network import Fitting  # noqa: E402
 from ullim.training.options import Hardware, Training  # noqa: E402
@@ -119,12 +118,10 @@ class TestEstimator:
         classifier, X = fitted()
         each, counts = classifier.predict_windows(X)
         np.testing.assert_array_equal(counts, X["picture"].lengths)
-        np.testing.assert_allclose(
-            classifier.predict_proba(X), mean_of_windows(each, counts), atol=1e-7
-        )
+        np.testing.assert_allclose(classifier.predict_proba(X), item_means(each, counts), atol=1e-7)
         shares = vote_shares(each, counts)
         columns = classifier.decision.choose(
-            mean_of_windows(each, counts), shares, classifier.classes_.tolist()
+            item_means(each, counts), shares, classifier.classes_.tolist()
         )
         np.testing.assert_array_equal(classifier.predict(X), classifier.classes_[columns])
         assert (classifier.predict(X) == toy()[1]).mean() > 0.9

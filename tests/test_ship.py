@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,6 @@ pytest.importorskip("onnxscript")
 pd = pytest.importorskip("pandas")
 
 from ullim import bundle  # noqa: E402
-from ullim.cli import main  # noqa: E402
 from ullim.errors import BundleError, RecipeError  # noqa: E402
 from ullim.inference.predictor import Predictor  # noqa: E402
 from ullim.recipes import runner, ship  # noqa: E402
@@ -61,34 +57,10 @@ pytestmark = [
 ]
 
 
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ended]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Runs a command in this process, in an empty folder."""
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["ullim", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as ending:
-            code = int(ending.code or 0)
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return Ended(code, out, " ".join(err.split()))
-
-    return call
 
 
 @pytest.fixture(scope="module")
@@ -191,8 +163,8 @@ class TestRun:
         header, figures = (line.split("\t") for line in ended.out.splitlines())
         assert header[:5] == ["corpus", "n", "speakers", "UA", "WA"]
         assert figures[:3] == ["emodb", "36", "6"]
-        assert "leakage: 0 speakers on both sides; 100% of tested rows say a trained" in ended.err
-        assert "written to out" in ended.err
+        assert "leakage: 0 speakers on both sides; 100% of tested rows say a trained" in ended.said
+        assert "written to out" in ended.said
         assert names(tmp_path / "out") == {
             "folds",
             *(
@@ -220,8 +192,8 @@ class TestRun:
 
         other = run(*arguments, "--out", "out", "--seeds", "1")
         assert other.code == 2
-        assert "out holds a run with another recipe, protocol, seeds or corpora" in other.err
-        assert "give another --out, or remove that folder" in other.err
+        assert "out holds a run with another recipe, protocol, seeds or corpora" in other.said
+        assert "give another --out, or remove that folder" in other.said
 
     def test_learning_curves_stay_when_the_folds_go(self, finished):
         curves = json.loads((finished / "history.json").read_text(encoding="utf-8"))
@@ -286,7 +258,7 @@ class TestRun:
     def test_what_cannot_be_run_is_told(self, run, arguments, message):
         ended = run("run", *arguments)
         assert ended.code == 2
-        assert message in ended.err
+        assert message in ended.said
 
     def test_metrics(self, finished):
         metrics = json.loads((finished / "metrics.json").read_text(encoding="utf-8"))
@@ -479,7 +451,7 @@ class TestTrain:
             *("--set", "training.epochs=1"),
         )
         assert ended.code == 0
-        assert "try: ullim predict FILE --model toy" in ended.err
+        assert "try: ullim predict FILE --model toy" in ended.said
         assert (tmp_path / "toy.run" / "metrics.json").is_file()
         assert {figure.protocol for figure in bundle.load(tmp_path / "toy").manifest.figures} == {
             "speaker-kfold"

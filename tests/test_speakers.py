@@ -9,7 +9,6 @@ pytest.importorskip("sklearn", reason="needs the training extra")
 
 from scipy.stats import rankdata
 
-from ullim.errors import TrainingError
 from ullim.models import Classical
 from ullim.models.fusion import Fusion, Member
 from ullim.models.linear import LinearSvm, LogisticRegression
@@ -130,10 +129,10 @@ class TestClassical:
         train = speakers != "s5"
         model = LinearSvm(normalisation=normalisation, C=(0.01,))
         fitted = ClassicalClassifier(model).fit(ragged(X[train]), y[train], speakers[train])
-        before = fitted.fitted_.coef_.copy(), fitted.mean_.copy(), fitted.temperature_
+        before = fitted.fitted_.coef_.copy(), fitted.standard_.mean.copy(), fitted.temperature_
         fitted.predict_proba(ragged(X[~train] * 50), groups=speakers[~train])
         np.testing.assert_array_equal(fitted.fitted_.coef_, before[0])
-        np.testing.assert_array_equal(fitted.mean_, before[1])
+        np.testing.assert_array_equal(fitted.standard_.mean, before[1])
         # A speaker's own mean and scale are taken away, so that moving all the rows does nothing.
         one, two = (
             fitted.predict_proba(ragged(rows), groups=speakers[~train])
@@ -171,14 +170,6 @@ class TestClassical:
         assert "too few" not in fitted.summary()
         fitted.predict_proba(ragged(X[:5]), groups=["stranger"] * 5)
         assert "too few clips to normalise: stranger" in fitted.summary()
-
-    def test_frames_are_refused(self):
-        class OverFrames(LogisticRegression):
-            level = "frame"
-
-        X, y, speakers = of_speakers()
-        with pytest.raises(TrainingError, match="takes frames"):
-            ClassicalClassifier(OverFrames(normalisation="histogram")).fit(ragged(X), y, speakers)
 
     def test_a_fusion_tells_the_speakers_to_who_wants_them(self):
         X, y, speakers = of_speakers(n_speakers=5)

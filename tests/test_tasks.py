@@ -18,8 +18,8 @@ pytest.importorskip("torch")
 
 from ullim.corpora.emodb import Emodb
 from ullim.corpora.ravdess import Ravdess
-from ullim.recipes.data import Table, load_table
 from ullim.recipes.schema import Recipe, load_recipe, parse_recipe
+from ullim.recipes.table import Table, load_table
 
 NAMES = list(task_paths())
 # What the papers state, or what follows from their tables.

@@ -330,8 +330,8 @@ class TestRecipes:
     @pytest.fixture
     def load(self, tmp_path):
         pytest.importorskip("torch")
-        from ullim.recipes.data import load_table
         from ullim.recipes.schema import parse_recipe
+        from ullim.recipes.table import load_table
 
         lines = ["id,file,speaker,votes"]
         rows = {

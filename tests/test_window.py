@@ -83,7 +83,7 @@ def test_what_a_corpus_is_prepared_as_is_its_excerpt(make_speech, tmp_path):
     """And another offset is another key of the store."""
     pytest.importorskip("torch")
     from ullim.features.cache import FeatureStore
-    from ullim.recipes.data import prepare
+    from ullim.recipes.prepared import prepare
     from ullim.recipes.schema import load_recipe
     from ullim.types import Utterance, Vote
 

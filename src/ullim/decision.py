@@ -169,5 +169,21 @@ def vote_shares(per_window: Matrix, counts: npt.NDArray[np.int64]) -> Matrix:
     [[1.0, 0.0], [0.0, 1.0]]
     """
     votes = np.eye(per_window.shape[1])[per_window.argmax(axis=1)]
+    return item_means(votes, counts)
+
+
+def item_means(rows: Matrix, counts: npt.NDArray[np.int64]) -> Matrix:
+    """Return the mean over each item's rows: the windows of a clip, or its frames.
+
+    Args:
+        rows: Of all items end to end, shape (rows, values).
+        counts: Rows of each item, at least 1, shape (items,).
+
+    Returns:
+        Shape (items, values).
+
+    >>> item_means(np.array([[1.0], [3.0], [5.0]]), np.array([2, 1])).tolist()
+    [[2.0], [5.0]]
+    """
     first = np.cumsum([0, *counts[:-1]])
-    return np.asarray(np.add.reduceat(votes, first, axis=0) / np.asarray(counts)[:, None])
+    return np.asarray(np.add.reduceat(rows, first, axis=0) / np.asarray(counts)[:, None])

@@ -13,8 +13,6 @@ from typing import Any, Literal
 
 from ullim.audit.conditions import CONDITIONS, TINY
 
-Verdict = Literal["pass", "fail", "not measured"]
-
 MIN_CLIPS = 50
 """Under this many clips a single one moves a figure by two points: nothing is judged."""
 

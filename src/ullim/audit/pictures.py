@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ullim._fonts import use_korean_font
 from ullim.audit.conditions import TINY
 from ullim.audit.words import Lang, called, say
 from ullim.errors import MissingExtraError
 
 try:
-    from matplotlib import font_manager, rc_context
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 except ImportError as error:
     raise MissingExtraError("drawing pictures", extra="train") from error
@@ -21,16 +22,6 @@ except ImportError as error:
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_HANGUL = (
-    "Noto Sans CJK KR",
-    "Noto Sans KR",
-    "NanumGothic",
-    "Nanum Gothic",
-    "Malgun Gothic",
-    "Apple SD Gothic Neo",
-    "AppleGothic",
-    "Noto Sans CJK JP",
-)
 _INK, _ACCENT, _SOFT = "#1c2430", "#1f5fbf", "#5b6675"
 _N_COLUMNS = 4
 
@@ -43,13 +34,7 @@ def draw(folder: Path, audit: Mapping[str, Any], lang: Lang) -> list[str]:
     Returns:
         Names of the files.
     """
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    hangul = [name for name in _HANGUL if name in installed]
-    if not hangul:
-        lang = "en"
     look: dict[Any, Any] = {
-        # Letter by letter from the first font that has it.
-        "font.family": [*(hangul[:1] if lang == "ko" else []), "DejaVu Sans"],
         "font.size": 9.0,
         "svg.hashsalt": "ullim",
         "axes.spines.top": False,
@@ -59,6 +44,8 @@ def draw(folder: Path, audit: Mapping[str, Any], lang: Lang) -> list[str]:
     }
     names = []
     with rc_context(look):
+        if not use_korean_font():
+            lang = "en"
         for name, picture in (
             ("robustness", _robustness(audit, lang)),
             ("groups", _groups(audit, lang)),

@@ -44,7 +44,7 @@ def compare(
         found = [run.under(chosen) for run in found]
     boards, apart = comparison.compare(found, metric=metric, draws=draws)
     if out is not None:
-        from ullim.evaluation.report import write_text
+        from ullim._files import write_text
 
         write_text(out, page.to_markdown(boards, apart))
         note(f"written to {out}")

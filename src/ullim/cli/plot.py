@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ullim import registry
+from ullim._fonts import use_korean_font
 from ullim.audio import read
-from ullim.corpora._pictures import use_korean_font
 from ullim.errors import FeatureError, MissingExtraError
 from ullim.features.cue_words import Lang, named, number, unit
 from ullim.features.descriptors import Descriptors

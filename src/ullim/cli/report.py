@@ -56,8 +56,9 @@ def report(
     ] = False,
 ) -> None:
     """Write one self-contained HTML page about a run: figures, confusions, mistakes, confidence."""
+    from ullim._files import write_text
     from ullim.evaluation.predictions import read_run
-    from ullim.evaluation.report import render, write_text
+    from ullim.evaluation.report import render
     from ullim.evaluation.summary import refresh as compute_again
 
     if with_audio and not corpus:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ullim._fonts import use_korean_font
 from ullim.errors import CorpusError, MissingExtraError
 from ullim.types import LABELS, LABELS_KO
 
@@ -16,10 +17,6 @@ _COLOURS = (
     "#74b8c9", "#d86fa4",
 )  # fmt: skip
 _OTHER = "#444444"
-# Files of fonts with Hangul, by how their names begin, in the order they are preferred.
-_KOREAN_FONTS = (
-    "notosanscjk", "notosanskr", "nanumgothic", "nanumbarungothic", "malgun", "applesdgothicneo",
-)  # fmt: skip
 # A table of more speakers than this is drawn as counts per label, one point for each speaker.
 _MOST_ROWS = 60
 
@@ -77,24 +74,6 @@ def _draw(figures: dict[str, Any], folder: Path, korean: bool) -> list[Path]:
             code="not_writable",
         ) from error
     return files
-
-
-def use_korean_font() -> bool:
-    """Tell matplotlib of a font with Hangul, within an ``rc_context``; False if there is none."""
-    from matplotlib import font_manager, rcParams
-
-    # By file: matplotlib keeps a list of fonts by name, which may be older than the fonts.
-    found = sorted(
-        (start, "bold" in Path(file).stem.lower(), file)
-        for file in font_manager.findSystemFonts()
-        for start, name in enumerate(_KOREAN_FONTS)
-        if Path(file).stem.lower().startswith(name)
-    )
-    for *_, file in found[:1]:
-        font_manager.fontManager.addfont(file)
-        # The Latin font comes first and lends what it has.
-        rcParams["font.family"] = ["DejaVu Sans", font_manager.fontManager.ttflist[-1].name]
-    return bool(found)
 
 
 def _names(labels: list[str], korean: bool) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ullim._files import write_text
 from ullim.decision import RULES
 from ullim.evaluation import metrics
 from ullim.evaluation.calibration import coverage_accuracy
@@ -63,10 +64,8 @@ def refresh(run: Run, *, draws: int = 2000) -> None:
     offered = {name: part["labels"] for name, part in run.metrics["corpora"].items()}
     figures = summarise(run.predictions, offered, draws=draws)
     figures["leakage"] = run.metrics["leakage"]
-    path = run.folder / "metrics.json"
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    text = json.dumps(figures, indent=2, ensure_ascii=False) + "\n"
+    write_text(run.folder / "metrics.json", text)
 
 
 def score(predictions: Predictions, *, draws: int = 2000) -> dict[str, Any]:

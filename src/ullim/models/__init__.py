@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 OPSET = 18
 ML_OPSET = 3
 """Of ``ai.onnx.ml``, in which ONNX has trees."""
+NEVER = -1e30
+"""Logit or log-likelihood of a class that is never the answer: under any likelihood of many values,
+and finite in float32 where several are added."""
 
 
 class Model(BaseModel, ABC):
@@ -58,9 +61,9 @@ class Network(Model):
 class Fragment:
     """The part of an ONNX graph that is one classifier's own.
 
-    It goes from ``input``, the rows as the classifier was fitted on them, float32 (rows, features)
-    or at level ``frame`` (rows, frames, features), to ``output``, float32 (rows, classes it was
-    fitted on). Everything around it is written once, by ``ullim.training.export_classical``.
+    It goes from ``input``, the rows as the classifier was fitted on them, float32 (rows, features),
+    to ``output``, float32 (rows, classes it was fitted on). Everything around it is written once,
+    by ``ullim.training.export_classical``.
 
     Attributes:
         nodes: ``onnx.NodeProto`` each, of the operator sets ``OPSET`` and ``ML_OPSET``.
@@ -78,7 +81,7 @@ class Fragment:
 
 
 class Classical(Model):
-    """Parameters of a scikit-learn classifier over one vector per clip, or over its frames.
+    """Parameters of a scikit-learn classifier over one vector per clip.
 
     Where ``candidates`` returns several, the one with the best UA on inner folds of training
     speakers is taken; the test speakers have no say.
@@ -87,10 +90,8 @@ class Classical(Model):
     scikit-learn classifier over rows; the class attributes say how it is fed and what it answers.
 
     Attributes:
-        level: ``clip``: ``X`` is a matrix, float64 (rows, features). ``frame``: ``X`` is a
-            :class:`ullim.types.Ragged` whose items are rows, float64 (frames, features) each.
-        standardised: Whether ``X`` is standardised by the training rows (or their frames) and
-            clipped at five deviations; otherwise it is the feature as it was computed.
+        standardised: Whether ``X``, float64 (rows, features), is standardised by the training rows
+            and clipped at five deviations; otherwise it is the feature as it was computed.
         targets: ``shares``: ``y`` is (rows, classes), with NaN where a row's corpus never offers
             the class, and all classes are answered for. ``labels``: ``y`` is the column of the
             largest share, int64 (rows,); the classifier's own ``classes_`` says which it answers
@@ -106,7 +107,6 @@ class Classical(Model):
 
     normalisation: Literal["none", "z-score", "histogram"] = "none"
 
-    level: ClassVar[Literal["clip", "frame"]] = "clip"
     standardised: ClassVar[bool] = True
     targets: ClassVar[Literal["shares", "labels"]] = "shares"
     gives: ClassVar[Literal["logits", "probabilities"]] = "logits"

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from pydantic import Field
 from scipy.special import logsumexp
 
-from ullim.models import Generative
-from ullim.models.mixture import ABSENT, Count, GaussianMixtureClassifier, Matrix, spread
+from ullim.models import NEVER, Generative
+from ullim.models.mixture import Count, GaussianMixtureClassifier, Matrix, spread
 from ullim.types import Ragged
 
 
@@ -134,7 +134,7 @@ class MarkovDensity:
     @property
     def log_transitions_(self) -> Matrix:
         """Log-probabilities from state to state, shape (classes, states, states)."""
-        table = np.full((self.n_classes, self.n_states, self.n_states), ABSENT)
+        table = np.full((self.n_classes, self.n_states, self.n_states), NEVER)
         here = np.arange(self.n_states)
         table[:, here, here] = self.log_stay_
         table[:, here[:-1], here[1:]] = self.log_move_[:, :-1]
@@ -146,18 +146,18 @@ class MarkovDensity:
         lengths = items.lengths
         order = np.argsort(-lengths, kind="stable")
         first = items.offsets[:-1][order]
-        forward = np.full((len(order), self.n_classes, self.n_states), ABSENT)
+        forward = np.full((len(order), self.n_classes, self.n_states), NEVER)
         forward[:, :, 0] = each[first, :, 0]
         for frame in range(1, int(lengths.max())):
             # The longest come first: those that go on are the head of the order.
             n = int((lengths > frame).sum())
             stay = forward[:n] + self.log_stay_
-            come = np.full_like(stay, ABSENT)
+            come = np.full_like(stay, NEVER)
             come[:, :, 1:] = forward[:n, :, :-1] + self.log_move_[:, :-1]
             forward[:n] = np.logaddexp(stay, come) + each[first[:n] + frame]
         total = np.empty((len(order), self.n_classes))
         total[order] = logsumexp(forward, axis=2)
-        return np.maximum(total / lengths[:, None], ABSENT)
+        return np.maximum(total / lengths[:, None], NEVER)
 
 
 def _align(
@@ -175,13 +175,13 @@ def _align(
     offsets = np.cumsum([0, *lengths])
     order = np.argsort(-lengths, kind="stable")
     first, stays, moves = offsets[:-1][order], log_stay[order], log_move[order]
-    best = np.full((len(order), n_states), ABSENT)
+    best = np.full((len(order), n_states), NEVER)
     best[:, 0] = each[first, 0]
     came = np.zeros(each.shape, dtype=bool)
     for frame in range(1, int(lengths.max())):
         n = int((lengths > frame).sum())
         stay = best[:n] + stays[:n]
-        come = np.full_like(stay, ABSENT)
+        come = np.full_like(stay, NEVER)
         come[:, 1:] = best[:n, :-1] + moves[:n, :-1]
         at = first[:n] + frame
         came[at] = come > stay

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,8 @@ class LinearSvm(Classical):
     Attributes:
         C: Inverse strengths of the penalty to choose from.
     """
+
+    targets: ClassVar[Literal["shares", "labels"]] = "labels"
 
     name: Literal["linear-svm"] = "linear-svm"
     C: tuple[Strength, ...] = Field((1e-5, 1e-4, 1e-3, 1e-2), min_length=1)
@@ -150,22 +152,15 @@ class _HardLinearSvm:
             C=C, class_weight="balanced", dual=False, max_iter=20_000, random_state=random_state
         )
 
-    def fit(self, X: Matrix, y: Matrix, sample_weight: Any = None) -> Self:
+    def fit(self, X: Matrix, y: npt.NDArray[np.int64], sample_weight: Any = None) -> Self:
         turn = _row_space(X) if X.shape[1] > X.shape[0] else None
-        turned = X if turn is None else X @ turn
-        self._svm.fit(turned, np.nan_to_num(y).argmax(axis=1), sample_weight)
+        self._svm.fit(X if turn is None else X @ turn, y, sample_weight)
+        self.classes_ = self._svm.classes_
         coef = self._svm.coef_ if turn is None else self._svm.coef_ @ turn.T
-        n_classes = y.shape[1]
-        # A class without a training row is never the answer.
-        self.coef_ = np.zeros((X.shape[1], n_classes))
-        self.intercept_ = np.full(n_classes, -1e3)
-        heard = self._svm.classes_
-        if len(heard) == 2:
-            self.coef_[:, heard] = np.stack([-coef[0], coef[0]], axis=1)
-            self.intercept_[heard] = [-self._svm.intercept_[0], self._svm.intercept_[0]]
-        else:
-            self.coef_[:, heard] = coef.T
-            self.intercept_[heard] = self._svm.intercept_
+        self.coef_, self.intercept_ = coef.T, self._svm.intercept_
+        if len(self.classes_) == 2:
+            self.coef_ = np.hstack([-self.coef_, self.coef_])
+            self.intercept_ = np.concatenate([-self.intercept_, self.intercept_])
         return self
 
     def decision_function(self, X: Matrix) -> Matrix:

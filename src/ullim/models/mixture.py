@@ -16,15 +16,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ullim.models import Generative
+from ullim.decision import item_means
+from ullim.models import NEVER, Generative
 from ullim.types import Ragged
 
 Matrix = npt.NDArray[np.float64]
 Count = Annotated[int, Field(ge=1, le=512)]
 Prior = Literal["uniform", "training"]
-
-ABSENT = -1e30
-"""Log-likelihood under a class without a training row: it is never the answer."""
 
 _ROWS_AT_ONCE = 16_384
 
@@ -173,7 +171,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         return (
             -0.5 * precision.reshape(n, -1).T,
             (self.means_ * precision).reshape(n, -1).T,
-            np.maximum(constant.ravel(), ABSENT),
+            np.maximum(constant.ravel(), NEVER),
         )
 
     def log_likelihood(self, X: Any) -> Matrix:
@@ -218,17 +216,11 @@ class MixtureDensity:
     def scores(self, items: Ragged) -> Matrix:
         """Return mean log-likelihood and prior of each item, shape (items, classes)."""
         each = self.classifier.log_likelihood(items.values) + self.classifier.log_prior_
-        return spread(mean_of(each, items.lengths), self.classifier.classes_, self.n_classes)
-
-
-def mean_of(each: Matrix, lengths: npt.NDArray[np.int64]) -> Matrix:
-    """Return the mean over each item's rows: (rows, classes) to (items, classes)."""
-    first = np.cumsum([0, *lengths[:-1]])
-    return np.asarray(np.add.reduceat(each, first, axis=0) / lengths[:, None])
+        return spread(item_means(each, items.lengths), self.classifier.classes_, self.n_classes)
 
 
 def spread(each: Matrix, places: npt.NDArray[Any], n: int) -> Matrix:
-    """Return the columns at their places among ``n``, ``ABSENT`` elsewhere."""
-    wide = np.full((len(each), n), ABSENT)
+    """Return the columns at their places among ``n``, ``NEVER`` elsewhere."""
+    wide = np.full((len(each), n), NEVER)
     wide[:, places] = each
     return wide

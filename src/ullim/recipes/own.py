@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from ullim.corpora.folders import corpus_folders
 from ullim.errors import RecipeError
 from ullim.evaluation.protocols import LeaveOneSpeakerOut, Protocol, RandomSplit, SpeakerKfold
-from ullim.recipes.schema import CorpusPart, Recipe, Shipping, Task, parse_recipe
+from ullim.recipes.schema import Recipe, Shipping, parse_recipe
+from ullim.recipes.task import CorpusPart, Task
 from ullim.registry import component
 from ullim.types import LABELS, NO_SPEECH, Utterance
 

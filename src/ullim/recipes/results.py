@@ -11,7 +11,7 @@ import pandas as pd
 from ullim.decision import Decision
 from ullim.evaluation import summary
 from ullim.evaluation.predictions import FACTS, PREDICTED, PROBABILITY, SHARE, from_columns
-from ullim.recipes.data import Table
+from ullim.recipes.table import Table
 
 
 def predictions_frame(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import shutil
@@ -19,19 +18,22 @@ import pandas as pd
 import torch
 from joblib import Parallel, delayed
 
+from ullim._files import write_text
 from ullim.corpora.folders import corpus_folders
-from ullim.decision import vote_shares
-from ullim.errors import RecipeError
+from ullim.decision import item_means, vote_shares
 from ullim.evaluation.leakage import audit
 from ullim.evaluation.protocols import Fold, ProtocolBase, parse_protocol, speaker_keys
 from ullim.features.cache import FeatureStore
-from ullim.recipes.data import Prepared, Table, load_table, prepare
+from ullim.recipes.folder import claim, claim_recordings, feature_versions, log, to_json
+from ullim.recipes.prepared import Prepared, prepare
 from ullim.recipes.results import predictions_frame, summarise
-from ullim.recipes.schema import Recipe, load_recipe
-from ullim.training.classifier import Classifier, answer, mean_of_windows
-from ullim.training.estimator import NetworkClassifier, Report
+from ullim.recipes.schema import Recipe
+from ullim.recipes.table import Table, load_table
+from ullim.training.classifier import Classifier, answer
+from ullim.training.estimator import NetworkClassifier
 from ullim.training.make import make_classifier
 from ullim.training.options import Hardware
+from ullim.training.trainer import Report
 
 _LIBRARIES = ("ullim", "numpy", "torch", "lightning", "scikit-learn", "soundfile", "soxr")
 
@@ -111,7 +113,7 @@ def run(
         for fold in scheme.folds(table.utterances, table.names, seed)
         if table.tested[fold.test].any()
     ]
-    _claim(out, recipe, facts)
+    claim(out, recipe, facts)
     todo = [job for job in work if not _fold_file(out, job).is_file()]
     prepared = prepare(
         # With every fold done, only the hashes of the recordings are still wanted.
@@ -121,7 +123,7 @@ def run(
         store=store,
         progress=lambda done, total: report("features", done, total),
     )
-    _claim_recordings(out, audio_hash(prepared), versions)
+    claim_recordings(out, prepared.audio_hash, versions)
     report("folds", len(work) - len(todo), len(work))
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")
     done = len(work) - len(todo)
@@ -134,13 +136,13 @@ def run(
         for job in todo
     ):
         done += 1
-        _log(out, line)
+        log(out, line)
         report("folds", done, len(work))
     predictions = pd.concat(
         [pd.read_csv(_fold_file(out, job), dtype={"fold": str, "speaker": str}) for job in work],
         ignore_index=True,
     )
-    _replace(out / "predictions.csv", predictions.to_csv(index=False))
+    write_text(out / "predictions.csv", predictions.to_csv(index=False))
     metrics = summarise(predictions, table, decision=recipe.decision) | {
         "leakage": audit(
             table.utterances,
@@ -149,9 +151,9 @@ def run(
             fingerprints=prepared.fingerprints,
         )
     }
-    _replace(out / "metrics.json", _json(metrics))
+    write_text(out / "metrics.json", to_json(metrics))
     histories = _histories(out, work)
-    _replace(out / "history.json", json.dumps(_curves(histories)) + "\n")
+    write_text(out / "history.json", json.dumps(_curves(histories)) + "\n")
     details = facts | {
         "text_independent": scheme.text_independent,
         "command": Hardware.before(command),
@@ -161,12 +163,12 @@ def run(
         "versions": {name: version(name) for name in _LIBRARIES},
         **versions,
         "git_commit": git_commit(),
-        "audio_hash": audio_hash(prepared),
+        "audio_hash": prepared.audio_hash,
     }
     sizes = [history["n_parameters"] for history in histories.values() if "n_parameters" in history]
     if any(sizes):
         details["n_parameters"] = max(filter(None, sizes))
-    _replace(out / "run.json", _json(details))
+    write_text(out / "run.json", to_json(details))
     shutil.rmtree(out / "folds" / "checkpoints", ignore_errors=True)
     return metrics
 
@@ -246,7 +248,7 @@ def _run_fold(
     shares = None
     if recipe.counts_votes and isinstance(estimator, NetworkClassifier):
         each, counts = estimator.predict_windows(clips)
-        scores, shares = mean_of_windows(each, counts), vote_shares(each, counts)
+        scores, shares = item_means(each, counts), vote_shares(each, counts)
     else:
         speakers = speaker_keys([table.utterances[row] for row in job.fold.test]).tolist()
         scores = answer(estimator, clips, speakers)
@@ -261,8 +263,8 @@ def _run_fold(
     )
     learned = {"n_parameters": getattr(estimator, "n_parameters_", None)}
     curves = {"networks": estimator.history_}
-    _replace(out / "folds" / f"{job.name}.history.json", _json(learned | curves))
-    _replace(_fold_file(out, job), frame.to_csv(index=False))
+    write_text(out / "folds" / f"{job.name}.history.json", to_json(learned | curves))
+    write_text(_fold_file(out, job), frame.to_csv(index=False))
     shutil.rmtree(out / "folds" / "checkpoints" / job.name, ignore_errors=True)
     return (
         f"{job.name}: {len(job.fold.train)} rows trained, {len(job.fold.test)} tested, "
@@ -273,64 +275,6 @@ def _run_fold(
 def _protocol(recipe: Recipe, name: str) -> ProtocolBase:
     stated = {protocol.name: protocol for protocol in recipe.protocols}
     return stated[name] if name in stated else parse_protocol(name)
-
-
-def _claim(out: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
-    """Take the folder for this run, or go on with the same run in it."""
-    held, stated = out / "recipe.yaml", out / "plan.json"
-    if held.is_file() and stated.is_file():
-        same = load_recipe(held).identity() == recipe.identity()
-        plan = json.loads(stated.read_text(encoding="utf-8"))
-        plan.pop("audio_hash", None)
-        _check_versions(out, plan.pop("feature_versions", None), recipe)
-        if not same or plan != json.loads(_json(facts)):
-            raise RecipeError(
-                f"{out} holds a run with another recipe, protocol, seeds or corpora; give another "
-                "--out, or remove that folder",
-                code="other_run",
-            )
-        return
-    if out.is_dir() and any(out.iterdir()):
-        raise RecipeError(f"{out} is not empty and holds no run; give another --out")
-    (out / "folds").mkdir(parents=True, exist_ok=True)
-    _replace(stated, _json(facts))
-    _replace(held, recipe.to_yaml())
-
-
-def feature_versions(recipe: Recipe) -> dict[str, str]:
-    """Return the versions of what turns recordings into numbers, by name."""
-    features = {feature.name: feature.version for feature in recipe.features}
-    return features | {change.name: change.version for change in recipe.augmentation}
-
-
-def _check_versions(out: Path, began: dict[str, str] | None, recipe: Recipe) -> None:
-    now = feature_versions(recipe)
-    if began in (None, now):
-        return
-    changed = [
-        f"{name} {began.get(name)} -> {now[name]}" for name in now if began.get(name) != now[name]
-    ]
-    raise RecipeError(
-        f"{out} was begun with other versions of its features ({', '.join(changed)}), whose folds "
-        "do not mix; give another --out",
-        code="other_versions",
-    )
-
-
-def _claim_recordings(out: Path, digest: str, versions: dict[str, Any]) -> None:
-    """Hold a folder to the recordings it began with, so that folds of two copies never mix."""
-    stated, finished = out / "plan.json", out / "run.json"
-    plan = json.loads(stated.read_text(encoding="utf-8"))
-    began = plan.get("audio_hash")
-    if began is None and finished.is_file():
-        began = json.loads(finished.read_text(encoding="utf-8")).get("audio_hash")
-    if began not in (None, digest):
-        raise RecipeError(
-            f"{out} was begun with other recordings than those given now (hash {began[:12]} there, "
-            f"{digest[:12]} here); give the corpora it began with, or another --out",
-            code="other_recordings",
-        )
-    _replace(stated, _json(plan | versions | {"audio_hash": digest}))
 
 
 def _histories(out: Path, work: Sequence[_Job]) -> dict[str, dict[str, Any]]:
@@ -357,26 +301,6 @@ def _curves(histories: dict[str, dict[str, Any]]) -> dict[str, list[dict[str, li
 
 def _fold_file(out: Path, job: _Job) -> Path:
     return out / "folds" / f"{job.name}.csv"
-
-
-def _log(out: Path, line: str) -> None:
-    with (out / "log.txt").open("a", encoding="utf-8") as log:
-        log.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {line}\n")
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
-
-
-def audio_hash(prepared: Prepared) -> str:
-    """Return one hash of all decoded recordings: equal means the same corpora."""
-    return hashlib.sha256("".join(sorted(prepared.audio_hashes)).encode()).hexdigest()
 
 
 def git_commit() -> str | None:

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from ullim import registry
-from ullim.corpora import Corpus
 from ullim.decision import Decision
 from ullim.errors import RecipeError
 from ullim.evaluation.protocols import Protocol
 from ullim.models import Network
 from ullim.recipes import recipe_paths, task_fields, task_paths
+from ullim.recipes.places import problems, put
+from ullim.recipes.task import Part, Task
 from ullim.training.options import Training
-from ullim.types import LABELS, NO_SPEECH
 from ullim.window import Window
 
 if TYPE_CHECKING:
@@ -44,123 +44,7 @@ else:
     AnyModel = _one_of("models")
 
 
-SPLIT_GENDERS = ("female", "male")
-"""The genders that ``split_by: gender`` tells apart."""
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class CorpusPart(_Part):
-    """One corpus a recipe is trained and tested on.
-
-    Attributes:
-        name: Registry name.
-        options: How to read it, where its loader has options (``ullim corpora show NAME``).
-        groups: Only utterances of these groups; None for all.
-        test_groups: Only these groups are tested on, the others only trained on; None for all.
-        drop_labels: Canonical labels whose utterances are left out.
-    """
-
-    name: str
-    options: dict[str, Any] = Field(default_factory=dict)
-    groups: tuple[str, ...] | None = None
-    test_groups: tuple[str, ...] | None = None
-    drop_labels: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _check(self) -> CorpusPart:
-        known = registry.components("corpora")
-        if self.name not in known:
-            raise ValueError(f"no corpus is called {self.name!r}; there are: {', '.join(known)}")
-        try:
-            offered = self.loader().labels
-        except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(map(str, p['loc'])) or 'options'}: {p['msg']}" for p in error.errors()
-            )
-            raise ValueError(f"options of {self.name}: {problems}") from error
-        unknown = sorted(set(self.drop_labels) - set(offered))
-        if unknown:
-            raise ValueError(f"{self.name} has no labels {unknown}; it has: {', '.join(offered)}")
-        return self
-
-    def loader(self) -> Corpus:
-        """Return the corpus, ready to load."""
-        corpus: Corpus = registry.component("corpora", self.name)(**self.options)
-        return corpus
-
-
-class Task(_Part):
-    """Which emotions, heard where. A recipe may give the name of ``ullim recipes tasks`` instead.
-
-    Attributes:
-        name: Of a task that comes with ullim; empty for a recipe's own.
-        title: One line.
-        labels: The classes, in the order of every score vector.
-        label_map: Canonical labels that count as another, for example ``calm: neutral``.
-        votes: What targets are made of. ``first``: the first vote, which is the actor's or the
-            owner's where there is one. Of the raters' votes: ``majority`` (ties go to the earlier
-            rater), ``majority-drop`` (tied rows are left out), ``soft`` (shares of the votes),
-            ``intensity`` (shares weighted by intensity). Under all four, rows whose majority is
-            none of the labels are left out, and the majority is what predictions are scored
-            against.
-        corpora: Where the utterances come from.
-        at_most_per_label: Utterances kept of each class; None for all.
-        draw_seed: Decides which are kept, by an order of ids that no other recording disturbs.
-        split_by: ``gender`` for classes of the form ``female-anger``, ``male-anger``.
-        expected_count: Utterances of the task where its corpora are whole; None where unstated.
-    """
-
-    name: str = ""
-    title: str = ""
-    labels: tuple[str, ...] = Field(min_length=2)
-    label_map: dict[str, str] = Field(default_factory=dict)
-    votes: Literal["first", "majority", "majority-drop", "soft", "intensity"] = "first"
-    corpora: tuple[CorpusPart, ...] = Field(min_length=1)
-    at_most_per_label: int | None = Field(None, ge=1)
-    draw_seed: int = Field(0, ge=0)
-    split_by: Literal["gender"] | None = None
-    expected_count: int | None = Field(None, ge=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named(cls, task: Any) -> Any:
-        try:
-            return task_fields(task)
-        except RecipeError as error:
-            raise ValueError(str(error)) from error
-
-    @property
-    def emotions(self) -> tuple[str, ...]:
-        """The labels without the gender they may be split by."""
-        if self.split_by is None:
-            return self.labels
-        return tuple(dict.fromkeys(name.partition("-")[2] for name in self.labels))
-
-    @model_validator(mode="after")
-    def _check(self) -> Task:
-        if self.split_by is None:
-            unknown = sorted(set(self.labels) - {*LABELS, NO_SPEECH})
-            allowed = ", ".join([*LABELS, NO_SPEECH])
-        else:
-            split = [f"{gender}-{name}" for gender in SPLIT_GENDERS for name in LABELS]
-            unknown = sorted(set(self.labels) - set(split))
-            allowed = f"with split_by: gender, {', '.join(split)}"
-        mapped = {*self.label_map, *self.label_map.values()} - {*LABELS, NO_SPEECH}
-        if unknown or mapped:
-            allowed = ", ".join([*LABELS, NO_SPEECH]) if mapped else allowed
-            raise ValueError(f"unknown labels {unknown or sorted(mapped)}; there are: {allowed}")
-        if len(set(self.labels)) != len(self.labels):
-            raise ValueError(f"labels repeat: {', '.join(self.labels)}")
-        stray = sorted(set(self.label_map.values()) - set(self.emotions))
-        if stray:
-            raise ValueError(f"label_map leads to {stray}, which are not among the labels")
-        return self
-
-
-class Reported(_Part):
+class Reported(Part):
     """A figure somebody published for this system.
 
     Attributes:
@@ -176,7 +60,7 @@ class Reported(_Part):
     source: str
 
 
-class Measured(_Part):
+class Measured(Part):
     """A figure of ours and the command that reproduces it."""
 
     corpus: str
@@ -189,7 +73,7 @@ class Measured(_Part):
     command: str
 
 
-class Shipping(_Part):
+class Shipping(Part):
     """What a bundle of this recipe says of itself.
 
     Attributes:
@@ -205,7 +89,7 @@ class Shipping(_Part):
     not_for: str = ""
 
 
-class Recipe(_Part):
+class Recipe(Part):
     """One system, whole.
 
     Attributes:
@@ -364,7 +248,7 @@ def load_recipe(
                 code="unknown_profile",
             )
         for key, value in profiles[profile].items():
-            _set(data, key, value)
+            put(data, key, value)
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not key:
@@ -372,7 +256,7 @@ def load_recipe(
                 f"--set takes dotted.key=value and was given {override!r}", code="bad_override"
             )
         try:
-            _set(data, key, yaml.safe_load(value))
+            put(data, key, yaml.safe_load(value))
         except yaml.YAMLError as error:
             raise RecipeError(
                 f"--set {key}: {value!r} is not a YAML value", code="bad_override"
@@ -390,9 +274,9 @@ def parse_recipe(data: Mapping[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        problems = _problems(error, data)
+        found = problems(error, data)
         raise RecipeError(
-            f"{where} has {len(problems)} mistake(s):\n" + "\n".join(problems), code="invalid"
+            f"{where} has {len(found)} mistake(s):\n" + "\n".join(found), code="invalid"
         ) from error
 
 
@@ -401,59 +285,3 @@ def _expanded(data: Mapping[str, Any]) -> dict[str, Any]:
     task = data.get("task")
     known = isinstance(task, str) and task in task_paths()
     return {**data, "task": task_fields(task)} if known else dict(data)
-
-
-def _problems(error: ValidationError, data: Mapping[str, Any]) -> list[str]:
-    """Return a line per mistake: its path as it stands in the file, and what is wrong."""
-    found = error.errors()
-    places = [problem["loc"] for problem in found]
-    lines = []
-    for problem, place in zip(found, places, strict=True):
-        path = _path_in(place, data)
-        below = any(other[: len(place)] == place and len(other) > len(place) for other in places)
-        # A sequence with a wrong item is also told too short, which says nothing more.
-        if problem["type"] == "too_short" and below:
-            continue
-        message = problem["msg"].removeprefix("Value error, ")
-        lines.append(f"  {'.'.join(path) or '(top)'}: {message}")
-    return lines
-
-
-def _path_in(location: tuple[int | str, ...], data: Any) -> tuple[str, ...]:
-    """Drop the parts that name an alternative of a union instead of a place in the file."""
-    if location[:2] == ("features", 0) and "feature" in data:
-        location = ("feature", *location[2:])
-    path: list[str] = []
-    node = data
-    for place, part in enumerate(location):
-        last = place == len(location) - 1
-        if isinstance(node, Mapping) and part not in node and part == node.get("name"):
-            continue
-        if isinstance(node, Mapping) and (part in node or last):
-            node = node.get(part)
-        elif isinstance(node, list | tuple) and isinstance(part, int) and part < len(node):
-            node = node[part]
-        else:
-            continue
-        path.append(str(part))
-    return tuple(path)
-
-
-def _set(data: dict[str, Any], key: str, value: Any) -> None:
-    *parents, last = key.split(".")
-    node: Any = data
-    for part in parents:
-        if isinstance(node, list) and part.isdigit() and int(part) < len(node):
-            node = node[int(part)]
-            continue
-        if not isinstance(node, dict):
-            raise RecipeError(f"--set {key}: {part!r} lies inside a value", code="bad_override")
-        if node.get(part) is None:
-            node[part] = {}
-        node = node[part]
-    if isinstance(node, list) and last.isdigit() and int(last) < len(node):
-        node[int(last)] = value
-    elif isinstance(node, dict):
-        node[last] = value
-    else:
-        raise RecipeError(f"--set {key}: {last!r} lies inside a value", code="bad_override")

@@ -23,12 +23,14 @@ from ullim.features.cache import FeatureStore
 from ullim.models import OPSET, Network
 from ullim.models.fusion import Fusion
 from ullim.recipes.card import SHARED, render
-from ullim.recipes.data import Table, load_table, prepare
-from ullim.recipes.runner import audio_hash, feature_versions, fit, git_commit, make_estimator, run
+from ullim.recipes.folder import feature_versions
+from ullim.recipes.prepared import prepare
+from ullim.recipes.runner import fit, git_commit, make_estimator, run
 from ullim.recipes.schema import Recipe, load_recipe
+from ullim.recipes.table import Table, load_table
 from ullim.registry import component
-from ullim.training.estimator import Report
 from ullim.training.options import Hardware
+from ullim.training.trainer import Report
 from ullim.types import NO_SPEECH
 
 _LIBRARIES = ("ullim", "numpy", "torch", "onnx", "onnxruntime", "soundfile", "soxr")
@@ -100,7 +102,7 @@ def train(
         store=store,
         progress=lambda done, total: report("features", done, total),
     )
-    hashed = audio_hash(prepared)
+    hashed = prepared.audio_hash
     for folder in runs:
         _check_run(folder, recipe, hashed)
     predictions = pd.read_csv(runs[0] / "predictions.csv", dtype={"fold": str, "speaker": str})

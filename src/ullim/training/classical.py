@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -10,47 +10,41 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from ullim.decision import item_means
 from ullim.errors import NotFittedError, TrainingError
-from ullim.models import Classical
+from ullim.models import NEVER, Classical
 from ullim.training.calibration import fit_temperature
 from ullim.training.classifier import (
     Features,
     Graph,
     Matrix,
-    mean_of_windows,
     softmax,
     target_matrix,
 )
-from ullim.training.export_classical import NEVER, PROBABILITY_FLOOR, Frame, classical_to_onnx
+from ullim.training.export_classical import PROBABILITY_FLOOR, Frame, classical_to_onnx
 from ullim.training.inner import inner_folds, masked_recall, speakers_of
-from ullim.training.rows import Rows
+from ullim.training.rows import Rows, Standard
 from ullim.training.speakers import HistogramEqualizer, SpeakerStandardizer
-from ullim.window import Window
 
-_CLIP = 5.0
 _NORMALISERS = {"z-score": SpeakerStandardizer, "histogram": HistogramEqualizer}
 
 
 class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Fits a classical model on one vector per window of a clip, or on the window's frames.
+    """Fits a classical model on one vector per window of a clip.
 
-    Where the model wants it, vectors are standardised by the training rows and clipped at five
-    standard deviations, so that one strange value in a user's recording cannot decide alone. Each
-    window of a clip, and each augmented view of it, is a row with its share of the clip's weight.
+    Where the model wants it, vectors are standardised by the training rows. Each window of a clip,
+    and each augmented view of it, is a row with its share of the clip's weight.
 
     Attributes:
         model: Parameters.
         classes: Label of each target column; needed only where ``y`` is a matrix.
         seed: Decides the inner folds and whatever chance the model uses.
-        window: How clips are cut for a model over frames; vectors come cut already.
-        hops: Seconds from one frame to the next of each feature, by name; needed only for a model
-            over frames whose window cuts.
         alone: Whether each clip is answered without the others of its speaker, as a bundle has to,
             where the model would normalise by speaker.
 
     After ``fit``: ``classes_``, ``setting_`` (the one chosen), ``choice_`` (UA of each on inner
-    folds; empty where there was nothing to choose or calibrate), ``temperature_``, ``mean_`` and
-    ``scale_`` (None where rows are taken as they are), ``normaliser_`` (None for none),
+    folds; empty where there was nothing to choose or calibrate), ``temperature_``,
+    ``standard_`` (None where rows are taken as they are), ``normaliser_`` (None for none),
     ``fitted_``.
 
     >>> from ullim.models.linear import LogisticRegression
@@ -67,15 +61,11 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         model: Classical,
         classes: Sequence[str] | None = None,
         seed: int = 0,
-        window: Window | None = None,
-        hops: Mapping[str, float] | None = None,
         alone: bool = False,
     ) -> None:
         self.model = model
         self.classes = classes
         self.seed = seed
-        self.window = window
-        self.hops = hops
         self.alone = alone
 
     def fit(
@@ -90,7 +80,7 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         The choice is made on clean clips alone, which decide alike and take a fraction of the time.
 
         Args:
-            X: Features at the model's level by name, one item per clip.
+            X: Features by name, one item per clip, which holds a vector for each of its windows.
             y: A label per row, or a (rows, classes) matrix of shares in which NaN marks a class
                 the row's corpus never offers.
             groups: Speaker of each row; inner folds part speakers.
@@ -99,10 +89,10 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             TrainingError: Rows, labels and groups do not fit together.
         """
-        clean = self._rows(X)
+        clean = Rows.of_vectors(X)
         self.features_ = tuple(X)
         self.classes_, targets = target_matrix(y, clean.n_items, self.classes)
-        augmented = [self._rows(view) for view in views]
+        augmented = [Rows.of_vectors(view) for view in views]
         if any(view.n_items != clean.n_items for view in augmented):
             raise TrainingError("every view must hold the same rows as X")
         speakers = speakers_of(groups, clean.n_items)
@@ -114,10 +104,9 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         clean, *augmented = [
             _alike(self.normaliser_, view, speakers) for view in (clean, *augmented)
         ]
-        self._standard = self._standard_of(clean, everyone)
-        self.mean_, self.scale_ = self._standard.mean, self._standard.scale
+        self.standard_ = self._standard_of(clean, everyone)
         self.fitted_ = self._fit_one(
-            self.setting_, self._standard, [clean, *augmented], targets, everyone
+            self.setting_, self.standard_, [clean, *augmented], targets, everyone
         )
         self.n_features_in_ = clean.values.shape[1]
         self.history_: list[list[dict[str, float]]] = []
@@ -180,35 +169,25 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             standard = self._standard_of(alike[0], train)
             fitted = self._fit_one(setting, standard, alike, targets, train)
             asked = (views if self.alone else alike)[0].take(validation)
-            logits[validation] = mean_of_windows(
+            logits[validation] = item_means(
                 self._logits(fitted, standard, asked, targets.shape[1]), asked.counts
             )
         return logits, heard
-
-    def _rows(self, X: Features) -> Rows:
-        if self.model.level == "clip":
-            return Rows.of_vectors(X)
-        return Rows.of_frames(X, self.window or Window(mode="whole"), self.hops or {})
 
     def _normaliser_of(self, rows: Rows, speakers: npt.NDArray[Any]) -> Any:
         """Return what makes speakers alike, fitted on training rows; None for nothing."""
         if self.model.normalisation == "none":
             return None
-        if self.model.level != "clip":
-            raise TrainingError(
-                f"{self.model.name} takes frames, and speakers are made alike by vectors; give a "
-                "feature with one vector per clip, or normalisation: none"
-            )
         normaliser = _NORMALISERS[self.model.normalisation]()
         return normaliser.fit(rows.values, groups=np.repeat(speakers, rows.counts))
 
-    def _standard_of(self, rows: Rows, items: npt.NDArray[np.int64]) -> _Standard:
-        return _Standard.fit(rows.take(items)) if self.model.standardised else _Standard()
+    def _standard_of(self, rows: Rows, items: npt.NDArray[np.int64]) -> Standard | None:
+        return Standard.of(rows.take(items).values) if self.model.standardised else None
 
     def _fit_one(
         self,
         setting: dict[str, Any],
-        standard: _Standard,
+        standard: Standard | None,
         views: list[Rows],
         targets: Matrix,
         items: npt.NDArray[np.int64],
@@ -222,7 +201,7 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         fitted.fit(Rows.joined(parts).fed(standard), y, sample_weight=np.concatenate(weights))
         return fitted
 
-    def _logits(self, fitted: Any, standard: _Standard, rows: Rows, n_classes: int) -> Matrix:
+    def _logits(self, fitted: Any, standard: Standard | None, rows: Rows, n_classes: int) -> Matrix:
         """Return logits of every row, shape (rows, classes)."""
         X = rows.fed(standard)
         if self.model.gives == "probabilities":
@@ -255,11 +234,11 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         if not hasattr(self, "fitted_"):
             raise NotFittedError("this classifier is not fitted; call fit first")
-        rows = self._rows({name: X[name] for name in self.features_})
+        rows = Rows.of_vectors({name: X[name] for name in self.features_})
         if groups is not None and self.transductive:
             rows = _alike(self.normaliser_, rows, np.array(list(groups)))
-        logits = self._logits(self.fitted_, self._standard, rows, len(self.classes_))
-        return mean_of_windows(softmax(logits / self.temperature_), rows.counts)
+        logits = self._logits(self.fitted_, self.standard_, rows, len(self.classes_))
+        return item_means(softmax(logits / self.temperature_), rows.counts)
 
     def predict(self, X: Features) -> npt.NDArray[Any]:
         """Return the most probable label of each row."""
@@ -284,22 +263,20 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         columns = None if self.model.targets == "shares" else np.asarray(self.fitted_.classes_)
         frame = Frame(
             widths={name: items.values.shape[1] for name, items in examples.items()},
-            level=self.model.level,
-            standard=None if self.mean_ is None else (self.mean_, self.scale_),
-            clip=_CLIP,
+            standard=self.standard_,
             gives=self.model.gives,
             columns=columns,
             n_classes=n_classes,
         )
         graph = classical_to_onnx(self.model.fragment(self.fitted_), frame)
-        rows = self._rows(examples)
+        rows = Rows.of_vectors(examples)
         return [
             Graph.checked(
                 self.model.name,
                 graph,
                 tuple(examples),
                 rows.batches(frame.widths),
-                self._logits(self.fitted_, self._standard, rows, n_classes),
+                self._logits(self.fitted_, self.standard_, rows, n_classes),
                 self.temperature_,
             )
         ]
@@ -311,20 +288,3 @@ def _alike(normaliser: Any, rows: Rows, speakers: npt.NDArray[Any]) -> Rows:
         return rows
     groups = np.repeat(speakers, rows.counts)
     return replace(rows, values=normaliser.transform(rows.values, groups=groups))
-
-
-class _Standard:
-    """Standardises by training rows, and clips; without them it changes nothing."""
-
-    def __init__(self, mean: Any = None, scale: Any = None) -> None:
-        self.mean, self.scale = mean, scale
-
-    @classmethod
-    def fit(cls, rows: Rows) -> _Standard:
-        scale = rows.values.std(axis=0)
-        return cls(rows.values.mean(axis=0), np.where(scale > 1e-8, scale, 1.0))
-
-    def __call__(self, values: Any) -> Any:
-        if self.mean is None:
-            return values
-        return np.clip((values - self.mean) / self.scale, -_CLIP, _CLIP)

@@ -150,9 +150,3 @@ def softmax(logits: Matrix) -> Matrix:
     """Return probabilities along the last axis."""
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
-
-
-def mean_of_windows(per_window: Matrix, counts: npt.NDArray[np.int64]) -> Matrix:
-    """Return the mean over each clip's windows: (windows, classes) to (clips, classes)."""
-    first = np.cumsum([0, *counts[:-1]])
-    return np.asarray(np.add.reduceat(per_window, first, axis=0) / np.asarray(counts)[:, None])

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
-import logging
-import signal
-import sys
 import tempfile
-import threading
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import (
-    Callback,
-    EarlyStopping,
-    ModelCheckpoint,
-    WeightAveraging,
-)
 from sklearn.base import BaseEstimator, ClassifierMixin
-from torch import Tensor, nn
+from torch import nn
 
-from ullim.decision import Decision, vote_shares
+from ullim.decision import Decision, item_means, vote_shares
 from ullim.errors import NotFittedError, TrainingError
 from ullim.models import Network
 from ullim.training.calibration import fit_temperature
@@ -35,7 +21,6 @@ from ullim.training.classifier import (
     Features,
     Graph,
     Matrix,
-    mean_of_windows,
     softmax,
     target_matrix,
 )
@@ -46,13 +31,9 @@ from ullim.training.options import Hardware, Training
 from ullim.training.segments import pieces
 from ullim.training.split import validation_rows
 from ullim.training.standardise import Standardised, statistics
+from ullim.training.trainer import Report, quiet_lightning, train, tune_allocator
 from ullim.types import FloatArray, Ragged
 from ullim.window import Window
-
-_MONITOR = "validation_unweighted_average_recall"
-
-Report = Callable[[str, int, int], None]
-"""Called with a stage's name, how many of its steps are done, and how many there are."""
 
 
 class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -226,57 +207,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 [self.seed, member],
             )
             folder = (self.checkpoints or Path(temporary)) / f"member-{member}"
-            best = ModelCheckpoint(
-                folder, "best", monitor=_MONITOR, mode="max", enable_version_counter=False
-            )
-            # Of its own, because the best one is written only when there is a better one.
-            last = ModelCheckpoint(folder, "last", enable_version_counter=False)
-            stopping = EarlyStopping(_MONITOR, mode="max", patience=self.training.patience)
-            trainer = Trainer(
-                accelerator=self.hardware.accelerator,
-                devices=self.hardware.devices,
-                strategy=self.hardware.strategy,
-                precision=self._precision(),  # type: ignore[arg-type]
-                use_distributed_sampler=False,
-                max_epochs=self.training.epochs,
-                limit_val_batches=None if held_out.size else 0,
-                callbacks=[last, *([best, stopping] if held_out.size else []), *self._callbacks()],
-                gradient_clip_val=self.training.gradient_clip,
-                logger=False,
-                enable_model_summary=False,
-                enable_progress_bar=False,
-                reload_dataloaders_every_n_epochs=1,
-                num_sanity_val_steps=0,
-                default_root_dir=folder,
-            )
-            resumed = folder / "last.ckpt"
-            with _stoppable(trainer):
-                trainer.fit(fitting, ckpt_path=resumed if resumed.is_file() else None)
-            if held_out.size:
-                path = best.best_model_path or folder / "best.ckpt"
-                kept = torch.load(path, map_location="cpu", weights_only=True)
-                fitting.load_state_dict(kept["state_dict"], strict=False)
-            if not fitting.history:  # the epochs ran in other processes
-                left = torch.load(resumed, map_location="cpu", weights_only=True)
-                fitting.history = left["history"]
+            train(fitting, self.hardware, folder, self.report)
         return fitting.network.cpu().eval(), fitting.history
-
-    def _callbacks(self) -> list[Callback]:
-        callbacks: list[Callback] = []
-        if self.training.average_decay > 0:
-            callbacks.append(WeightAveraging(avg_fn=_Average(self.training.average_decay)))
-        if self.report is not None:
-            callbacks.append(_Steps(self.report))
-        return callbacks
-
-    def _precision(self) -> str:
-        """Return Lightning's word for the precision."""
-        if self.hardware.precision != "auto":
-            return self.hardware.precision
-        on_cuda = self.hardware.accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available()
-        if not on_cuda:
-            return "32-true"
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
 
     def predict_proba(self, X: Features) -> Matrix:
         """Return calibrated probabilities, shape (rows, classes), in the order of ``classes_``.
@@ -286,7 +218,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             NotFittedError: ``fit`` has not been called.
         """
-        return mean_of_windows(*self.predict_windows(X))
+        return item_means(*self.predict_windows(X))
 
     def predict_windows(self, X: Features) -> tuple[Matrix, npt.NDArray[np.int64]]:
         """Return probabilities of every window, end to end, and how many each row has.
@@ -308,7 +240,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: Features) -> npt.NDArray[Any]:
         """Return the label of each row by the decision rule: without a vote the most probable."""
         each, counts = self.predict_windows(X)
-        scores, shares = mean_of_windows(each, counts), vote_shares(each, counts)
+        scores, shares = item_means(each, counts), vote_shares(each, counts)
         chosen = self.decision.choose(scores, shares, self.classes_.tolist())
         return np.asarray(self.classes_[chosen])
 
@@ -359,85 +291,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return logits
 
 
-class _Steps(Callback):
-    """Tells how many steps of a fit are done."""
-
-    def __init__(self, report: Report) -> None:
-        self.report = report
-
-    def on_train_start(self, trainer: Trainer, *_: Any) -> None:
-        self._tell(trainer)
-
-    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        self._tell(trainer)
-
-    def _tell(self, trainer: Trainer) -> None:
-        total = int(trainer.estimated_stepping_batches)
-        self.report("steps of this network", trainer.global_step, total)
-
-
-@contextmanager
-def _stoppable(trainer: Trainer) -> Iterator[None]:
-    """Let Ctrl-C end a fit as it ends everything else.
-
-    Lightning closes down on it, leaves the process deaf to the next Ctrl-C, and exits; earlier
-    versions return as if the fit were finished.
-    """
-    in_main = threading.current_thread() is threading.main_thread()
-    heard = signal.getsignal(signal.SIGINT) if in_main else None
-    try:
-        yield
-    except SystemExit as stop:
-        if trainer.interrupted:
-            raise KeyboardInterrupt from stop
-        raise
-    finally:
-        if heard is not None:
-            signal.signal(signal.SIGINT, heard)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-
-
-class _Average:
-    """Exponential moving average that forgets the initial weights quickly at first."""
-
-    def __init__(self, decay: float) -> None:
-        self.decay = decay
-
-    def __call__(self, averaged: Tensor, current: Tensor, n_averaged: Tensor) -> Tensor:
-        decay = torch.clamp((1 + n_averaged) / (10 + n_averaged), max=self.decay)
-        return averaged + (1 - decay) * (current - averaged)
-
-
 def _only_feature(X: Features) -> Ragged:
     if len(X) != 1:
         raise TrainingError(
             f"a network takes one feature and was given {len(X)}: {', '.join(X) or 'none'}"
         )
     return next(iter(X.values()))
-
-
-def tune_allocator() -> None:
-    """Let glibc keep freed blocks, which nearly halves the time of an epoch on a CPU.
-
-    Training frees and takes the same large blocks at every step; by default each goes back to the
-    kernel and is paged in again.
-    """
-    if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        return
-    m_trim_threshold, m_top_pad, m_mmap_threshold = -1, -2, -3
-    libc.mallopt(m_mmap_threshold, 1 << 30)
-    libc.mallopt(m_trim_threshold, (1 << 31) - 1)
-    libc.mallopt(m_top_pad, 1 << 28)
-
-
-class quiet_lightning(warnings.catch_warnings):  # noqa: N801 - reads as a verb where used
-    """Silence Lightning's notices on things chosen here on purpose (no workers, no logger)."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        warnings.filterwarnings("ignore", module="lightning.*")
-        warnings.filterwarnings("ignore", module="torch.*")
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from ullim.errors import TrainingError
-from ullim.models import OPSET
+from ullim.models import NEVER
 from ullim.models.hmm import MarkovDensity
-from ullim.models.mixture import ABSENT, GaussianMixtureClassifier, MixtureDensity
+from ullim.models.mixture import GaussianMixtureClassifier, MixtureDensity
+from ullim.training.graph import GraphBuilder
+from ullim.training.rows import Standard
 
 Array = npt.NDArray[Any]
 
@@ -25,18 +26,14 @@ class Side:
 
     Attributes:
         widths: Values of each feature it takes, by name, in the order they are joined in.
-        mean: Shape (features,).
-        scale: Shape (features,).
-        clip: Standardised values beyond it are cut.
+        standard: Of its features.
         columns: Those it takes of the standardised ones.
         density: Fitted.
         weight: Of its scores.
     """
 
     widths: Mapping[str, int]
-    mean: Array
-    scale: Array
-    clip: float
+    standard: Standard
     columns: Array
     density: Any
     weight: float
@@ -53,73 +50,25 @@ def densities_to_onnx(sides: Sequence[Side]) -> bytes:
     Raises:
         TrainingError: A density is of a kind that has no graph.
     """
-    graph = _Graph()
+    graph = GraphBuilder()
     widths = {name: width for side in sides for name, width in side.widths.items()}
-    wide = {name: graph.add("Cast", name, to=onnx.TensorProto.DOUBLE) for name in widths}
+    wide = {name: graph.add("Cast", name, to=TensorProto.DOUBLE) for name in widths}
     weighed = []
     for side in sides:
-        joined = graph.add("Concat", *(wide[name] for name in side.widths), axis=2)
-        rows = graph.add("Sub", joined, graph.constant(side.mean))
-        rows = graph.add("Mul", rows, graph.constant(1.0 / side.scale))
-        limits = graph.constant(np.array(-side.clip)), graph.constant(np.array(side.clip))
-        rows = graph.add("Clip", rows, *limits)
-        rows = graph.add("Gather", rows, graph.constant(side.columns.astype(np.int64)), axis=2)
+        rows = graph.add("Concat", *(wide[name] for name in side.widths), axis=2)
+        rows = graph.standardised(rows, side.standard)
+        rows = graph.add("Gather", rows, graph.constant(side.columns), axis=2)
         scores = _scores(graph, rows, side.density)
-        weighed.append(graph.add("Mul", scores, graph.constant(np.array(side.weight))))
-    total = graph.add("Sum", *weighed)
-    graph.nodes.append(helper.make_node("Cast", [total], ["logits"], to=onnx.TensorProto.FLOAT))
-    model = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "densities",
-            [
-                helper.make_tensor_value_info(
-                    name, onnx.TensorProto.FLOAT, ["batch", f"frames_{name}", width]
-                )
-                for name, width in widths.items()
-            ],
-            [
-                helper.make_tensor_value_info(
-                    "logits", onnx.TensorProto.FLOAT, ["batch", sides[0].density.n_classes]
-                )
-            ],
-            graph.constants,
-        ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        producer_name="ullim",
-        ir_version=10,
-    )
-    onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString())
+        weighed.append(graph.add("Mul", scores, graph.constant(side.weight)))
+    return graph.model(widths, graph.add("Sum", *weighed), sides[0].density.n_classes)
 
 
-class _Graph:
-    """Nodes and constants under names that are counted."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def constant(self, value: Array) -> str:
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(value), name))
-        return name
-
-    def add(self, operation: str, *inputs: str, **attributes: Any) -> str:
-        name = f"value_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operation, list(inputs), [name], **attributes))
-        return name
-
-    def shape(self, *sizes: int) -> str:
-        return self.constant(np.array(sizes, dtype=np.int64))
-
-
-def _scores(graph: _Graph, rows: str, density: Any) -> str:
+def _scores(graph: GraphBuilder, rows: str, density: Any) -> str:
     """Return the name of the scores (batch, classes) of rows (batch, frames, columns)."""
     if isinstance(density, MixtureDensity):
         found = density.classifier
         each = _log_density(graph, rows, found, found.classes_, density.n_classes, found.log_prior_)
-        return graph.add("ReduceMean", each, graph.shape(1), keepdims=0)
+        return graph.add("ReduceMean", each, graph.constant([1]), keepdims=0)
     if isinstance(density, MarkovDensity):
         return _forward(graph, rows, density)
     raise TrainingError(
@@ -130,7 +79,7 @@ def _scores(graph: _Graph, rows: str, density: Any) -> str:
 
 
 def _log_density(
-    graph: _Graph,
+    graph: GraphBuilder,
     rows: str,
     mixtures: GaussianMixtureClassifier,
     places: Array,
@@ -151,42 +100,42 @@ def _log_density(
         "Sum",
         graph.add("MatMul", graph.add("Mul", rows, rows), graph.constant(spread(square, 0.0))),
         graph.add("MatMul", rows, graph.constant(spread(linear, 0.0))),
-        graph.constant(spread(constant, ABSENT)),
+        graph.constant(spread(constant, NEVER)),
     )
-    apart = graph.add("Reshape", each, graph.shape(0, 0, n_wide, n_components))
-    return graph.add("ReduceLogSumExp", apart, graph.shape(3), keepdims=0)
+    apart = graph.add("Reshape", each, graph.constant([0, 0, n_wide, n_components]))
+    return graph.add("ReduceLogSumExp", apart, graph.constant([3]), keepdims=0)
 
 
-def _forward(graph: _Graph, rows: str, density: MarkovDensity) -> str:
+def _forward(graph: GraphBuilder, rows: str, density: MarkovDensity) -> str:
     """Return the log-likelihood by frame: the forward recursion, one step of a scan per frame."""
     n_classes, n_states = density.n_classes, density.n_states
     mixtures = density.emission_
     wide = n_classes * n_states
     flat = np.zeros(len(mixtures.classes_))
     each = _log_density(graph, rows, mixtures, mixtures.classes_, wide, flat)
-    each = graph.add("Reshape", each, graph.shape(0, 0, n_classes, n_states))
-    start = np.full((n_classes, n_states), ABSENT)
+    each = graph.add("Reshape", each, graph.constant([0, 0, n_classes, n_states]))
+    start = np.full((n_classes, n_states), NEVER)
     start[:, 0] = 0.0
     size = graph.add("Shape", rows)
-    batch = graph.add("Gather", size, graph.shape(0), axis=0)
-    frames = graph.add("Gather", size, graph.shape(1), axis=0)
-    room = graph.add("Concat", batch, graph.shape(n_classes, n_states), axis=0)
+    batch = graph.add("Gather", size, graph.constant([0]), axis=0)
+    frames = graph.add("Gather", size, graph.constant([1]), axis=0)
+    room = graph.add("Concat", batch, graph.constant([n_classes, n_states]), axis=0)
     expected = graph.add("Expand", graph.constant(start), room)
     # What is carried: the forward variable, and what it predicts of the next frame.
-    names = f"forward_{len(graph.nodes)}", f"predicted_{len(graph.nodes)}"
+    names = [f"ullim.{len(graph.nodes)}.{what}" for what in ("forward", "predicted")]
     graph.nodes.append(
         helper.make_node(
             "Scan",
             [expected, expected, each],
-            list(names),
+            names,
             body=_step(density.log_transitions_),
             num_scan_inputs=1,
             scan_input_axes=[1],
         )
     )
-    total = graph.add("ReduceLogSumExp", names[0], graph.shape(2), keepdims=0)
-    by_frame = graph.add("Div", total, graph.add("Cast", frames, to=onnx.TensorProto.DOUBLE))
-    return graph.add("Max", by_frame, graph.constant(np.array(ABSENT)))
+    total = graph.add("ReduceLogSumExp", names[0], graph.constant([2]), keepdims=0)
+    by_frame = graph.add("Div", total, graph.add("Cast", frames, to=TensorProto.DOUBLE))
+    return graph.add("Max", by_frame, graph.constant(NEVER))
 
 
 def _step(log_transitions: Array) -> Any:
@@ -194,7 +143,7 @@ def _step(log_transitions: Array) -> Any:
     held = ["batch", n_classes, n_states]
 
     def value(name: str) -> Any:
-        return helper.make_tensor_value_info(name, onnx.TensorProto.DOUBLE, held)
+        return helper.make_tensor_value_info(name, TensorProto.DOUBLE, held)
 
     nodes = [
         helper.make_node("Identity", ["before"], ["unused"]),

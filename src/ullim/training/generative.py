@@ -11,27 +11,25 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from ullim.decision import item_means
 from ullim.errors import NotFittedError, TrainingError
-from ullim.models import Generative
+from ullim.models import NEVER, Generative
 from ullim.models.likelihood import Density
-from ullim.models.mixture import ABSENT
 from ullim.models.selection import ForwardSelection
 from ullim.training.calibration import fit_temperature
 from ullim.training.classifier import (
     Features,
     Graph,
     Matrix,
-    mean_of_windows,
     softmax,
     target_matrix,
 )
 from ullim.training.export_density import Side, densities_to_onnx
 from ullim.training.inner import inner_folds, masked_recall, speakers_of
-from ullim.training.rows import Rows
+from ullim.training.rows import Rows, Standard
 from ullim.types import Ragged
 from ullim.window import Window
 
-_CLIP = 5.0
 _STEPS = 10
 Places = npt.NDArray[np.int64]
 
@@ -124,9 +122,9 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         logits = self._fused(held_out)
         # A class that an inner fold never heard has no likelihood there to calibrate.
         truth = np.nan_to_num(targets).argmax(axis=1)
-        heard = logits[np.arange(n_rows), truth] > ABSENT / 1e6
+        heard = logits[np.arange(n_rows), truth] > NEVER / 1e6
         self.temperature_ = fit_temperature(
-            np.maximum(logits[heard], ABSENT).astype(np.float32), targets[heard], most=100.0
+            np.maximum(logits[heard], NEVER).astype(np.float32), targets[heard], most=100.0
         )
         self.selected_ = [fitted.order for fitted in self.fitted_]
         self.history_: list[list[dict[str, float]]] = []
@@ -139,7 +137,7 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         if len(held_out) == 1:
             return
         for place, scores in enumerate(held_out):
-            known = np.where(scores > ABSENT / 2, scores, np.nan)
+            known = np.where(scores > NEVER / 2, scores, np.nan)
             spread = np.nanstd(known - np.nanmean(known, axis=1, keepdims=True))
             self.scales_[place] = max(float(spread), 1e-6)
         best = -1.0
@@ -188,7 +186,7 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         if not hasattr(self, "fitted_"):
             raise NotFittedError("this classifier is not fitted; call fit first")
         logits, counts = self._logits(X)
-        return mean_of_windows(softmax(logits / self.temperature_), counts)
+        return item_means(softmax(logits / self.temperature_), counts)
 
     def predict(self, X: Features) -> npt.NDArray[Any]:
         """Return the most probable label of each row."""
@@ -223,15 +221,7 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             taken = _taken(examples, density)
             widths = {name: items.values.shape[1] for name, items in taken.items()}
             sides.append(
-                Side(
-                    widths,
-                    fitted.mean,
-                    fitted.scale,
-                    _CLIP,
-                    fitted.columns,
-                    fitted.density,
-                    float(weight),
-                )
+                Side(widths, fitted.standard, fitted.columns, fitted.density, float(weight))
             )
             rows = self._rows(examples, density)
             for window, batch in zip(fed, rows.batches(widths), strict=True):
@@ -263,14 +253,13 @@ def _taken(X: Features, density: Density) -> dict[str, Ragged]:
 class _Fitted:
     """A density with what comes before it."""
 
-    mean: Matrix
-    scale: Matrix
+    standard: Standard
     columns: Places
     order: list[int] | None
     density: Any
 
     def scores(self, rows: Rows) -> Matrix:
-        items = rows.fed(lambda values: _standardised(values, self.mean, self.scale))
+        items = rows.fed(self.standard)
         chosen = Ragged(items.values[:, self.columns], items.offsets)
         return np.asarray(self.density.scores(chosen))
 
@@ -292,23 +281,22 @@ class _Fitting:
         for train, validation in folds:
             fitted = self.fit(setting, train, views)
             asked = self.views[0].take(validation)
-            scores[validation] = mean_of_windows(fitted.scores(asked), asked.counts)
+            scores[validation] = item_means(fitted.scores(asked), asked.counts)
         return scores
 
     def fit(self, setting: dict[str, Any], clips: Places, views: list[Rows]) -> _Fitted:
         parts = [view.take(clips) for view in views]
-        mean, spread = parts[0].values.mean(axis=0), parts[0].values.std(axis=0)
-        scale = np.where(spread > 1e-8, spread, 1.0)
-        items = Rows.joined(parts).fed(lambda values: _standardised(values, mean, scale))
+        standard = Standard.of(parts[0].values)
+        items = Rows.joined(parts).fed(standard)
         truth = np.nan_to_num(self.targets[clips]).argmax(axis=1)
         codes = np.concatenate([np.repeat(truth, part.counts) for part in parts])
         speakers = np.concatenate([np.repeat(self.speakers[clips], part.counts) for part in parts])
-        columns, order = np.arange(len(mean)), None
+        columns, order = np.arange(items.values.shape[1]), None
         if self.model.selection is not None:
             columns, order = self._select(items, codes, speakers)
         density = self.model.build(setting, self.seed)
         density.fit(Ragged(items.values[:, columns], items.offsets), codes, self.targets.shape[1])
-        return _Fitted(mean, scale, columns, order, density)
+        return _Fitted(standard, columns, order, density)
 
     def _select(
         self, items: Ragged, codes: Places, speakers: npt.NDArray[Any]
@@ -332,10 +320,6 @@ class _Fitting:
         order = selection.fit(items.values[:, start:stop], codes, groups=speakers).order_
         others = np.r_[0:start, stop : items.values.shape[1]]
         return np.sort(np.concatenate([others, start + order])), order.tolist()
-
-
-def _standardised(values: Matrix, mean: Matrix, scale: Matrix) -> Matrix:
-    return np.clip((values - mean) / scale, -_CLIP, _CLIP)
 
 
 def _weightings(n: int) -> Iterator[Matrix]:

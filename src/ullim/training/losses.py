@@ -5,15 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ullim.models import NEVER
+
 
 def masked_log_softmax(logits: Tensor, offered: Tensor) -> Tensor:
-    """Return log-probabilities over the offered classes; the others get a large negative value.
+    """Return log-probabilities over the offered classes; the others get ``NEVER``.
 
     Args:
         logits: float32 (batch, classes).
         offered: bool (batch, classes).
     """
-    return torch.log_softmax(logits.masked_fill(~offered, -1e9), dim=1)
+    return torch.log_softmax(logits.masked_fill(~offered, NEVER), dim=1)
 
 
 def soft_cross_entropy(

@@ -12,10 +12,11 @@ from ullim.models.fusion import Fusion
 from ullim.models.likelihood import Density, LikelihoodFusion
 from ullim.training.classical import ClassicalClassifier
 from ullim.training.classifier import Classifier
-from ullim.training.estimator import NetworkClassifier, Report
+from ullim.training.estimator import NetworkClassifier
 from ullim.training.fusion import FusionClassifier, Part
 from ullim.training.generative import GenerativeClassifier
 from ullim.training.options import Hardware, Training
+from ullim.training.trainer import Report
 from ullim.window import Window
 
 
@@ -70,7 +71,7 @@ def make_classifier(
             decision=decision,
         )
     if isinstance(model, Classical):
-        return ClassicalClassifier(model, classes, seed, window, hops, alone)
+        return ClassicalClassifier(model, classes, seed, alone)
     if isinstance(model, Generative):
         return GenerativeClassifier([Density(model=model)], hops, window, classes, seed)
     if isinstance(model, LikelihoodFusion):

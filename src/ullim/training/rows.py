@@ -1,10 +1,10 @@
-"""What a classical model is fitted on: the windows of all clips, end to end."""
+"""What classical models and densities are fitted on: the windows of all clips, end to end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,45 @@ from ullim.window import Window
 
 
 @dataclass(frozen=True, slots=True)
+class Standard:
+    """What standardises values by those of the training rows, and cuts what lies far out.
+
+    So one strange value in a user's recording cannot decide alone.
+
+    Attributes:
+        clip: In standard deviations.
+        mean: Shape (features,).
+        scale: Standard deviations, shape (features,); 1 for a feature that never changes.
+
+    >>> standard = Standard.of(np.array([[1.0, 5.0], [3.0, 5.0]]))
+    >>> standard(np.array([[3.0, 6.0], [99.0, 5.0]])).tolist()
+    [[1.0, 1.0], [5.0, 0.0]]
+    """
+
+    clip: ClassVar[float] = 5.0
+
+    mean: npt.NDArray[np.float64]
+    scale: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, values: npt.NDArray[np.float64]) -> Self:
+        """Return that of training rows, shape (rows, features)."""
+        scale = values.std(axis=0)
+        return cls(values.mean(axis=0), np.where(scale > 1e-8, scale, 1.0))
+
+    def __call__(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return values standardised and cut, shape (rows, features)."""
+        return np.clip((values - self.mean) / self.scale, -self.clip, self.clip)
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """Windows of all items end to end, several features side by side; each is a row.
 
     Attributes:
-        values: float64 (rows, features), or (frames of all rows, features) at level ``frame``.
+        values: float64 (rows, features), or (frames of all rows, features).
         counts: Rows of each item.
-        lengths: Frames of each row; None at level ``clip``.
+        lengths: Frames of each row; None where a row is one vector.
     """
 
     values: npt.NDArray[np.float64]
@@ -43,7 +75,7 @@ class Rows:
 
     @classmethod
     def of_frames(cls, X: Features, window: Window, hops: Mapping[str, float]) -> Self:
-        """Return the rows of features at level ``frame``, cut as the predictor cuts a recording.
+        """Return the rows of features over frames, cut as the predictor cuts a recording.
 
         Args:
             X: Features by name, items of shape (frames, features).
@@ -54,7 +86,7 @@ class Rows:
             TrainingError: There is none, they do not give the same frames, or a hop is missing.
         """
         joined = _side_by_side(
-            X, "frames; a model over frames takes features with the same hop, side by side"
+            X, "frames; a density over frames takes features with the same hop, side by side"
         )
         values = joined.values.astype(np.float64)
         lengths = joined.lengths
@@ -99,13 +131,13 @@ class Rows:
         frames = _ranges(begins[rows], self.lengths[rows])
         return type(self)(self.values[frames], self.counts[items], self.lengths[rows])
 
-    def fed(self, standard: Callable[[Any], Any]) -> Any:
-        """Return what a model's ``fit`` takes: a matrix, or a ragged sequence at level ``frame``.
+    def fed(self, standard: Standard | None) -> Any:
+        """Return what a model's ``fit`` takes: a matrix, or a ragged sequence of frames.
 
         Args:
-            standard: Applied to every vector.
+            standard: Applied to every vector; None leaves them as they are.
         """
-        values = standard(self.values)
+        values: Any = self.values if standard is None else standard(self.values)
         if self.lengths is None:
             return values
         return Ragged(values, np.cumsum([0, *self.lengths], dtype=np.int64))

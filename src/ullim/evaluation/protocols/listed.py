@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from ullim._files import write_text
 from ullim.errors import RecipeError
 from ullim.evaluation.protocols.base import Fold, ProtocolBase, Rows
 from ullim.types import Utterance
@@ -305,8 +306,4 @@ def write_folds(file: Path, utterances: Sequence[Utterance], folds: Sequence[Fol
         {"name": fold.name, "test_ids": names(fold.test), "train_ids": names(fold.train)}
         for fold in folds
     ]
-    part = file.with_name(f"{file.name}.part")
-    part.write_text(
-        json.dumps({"folds": stated}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
-    part.replace(file)
+    write_text(file, json.dumps({"folds": stated}, indent=1, ensure_ascii=False) + "\n")

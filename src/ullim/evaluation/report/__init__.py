@@ -8,16 +8,13 @@ comparison of runs. Nothing here reads a corpus: what only a corpus knows is han
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from ullim.errors import RecipeError
 from ullim.evaluation.predictions import Run
 from ullim.evaluation.report.blocks import to_html, to_markdown
 from ullim.evaluation.report.content import Facts, blocks, media_wanted
 from ullim.evaluation.report.corpus import Clip
 from ullim.evaluation.report.words import Language, Words
 
-__all__ = ["Clip", "Facts", "Language", "media_wanted", "render", "write_text"]
+__all__ = ["Clip", "Facts", "Language", "media_wanted", "render"]
 
 
 def render(
@@ -33,18 +30,3 @@ def render(
     """
     page = blocks(run, Words(language), facts or Facts(), draws=draws)
     return to_html(page, language=language), to_markdown(page)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        RecipeError: It cannot be written.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise RecipeError(f"{path} cannot be written: {error}", code="not_written") from error

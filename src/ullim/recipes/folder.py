@@ -1,0 +1,89 @@
+"""The folder of a run: whose it is, and what it notes."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ullim._files import write_text
+from ullim.errors import RecipeError
+from ullim.recipes.schema import Recipe, load_recipe
+
+
+def claim(out: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
+    """Take a folder for a run, or go on with the same run in it.
+
+    Raises:
+        RecipeError: It holds another run, or something else.
+    """
+    held, stated = out / "recipe.yaml", out / "plan.json"
+    if held.is_file() and stated.is_file():
+        same = load_recipe(held).identity() == recipe.identity()
+        plan = json.loads(stated.read_text(encoding="utf-8"))
+        plan.pop("audio_hash", None)
+        _check_versions(out, plan.pop("feature_versions", None), recipe)
+        if not same or plan != json.loads(to_json(facts)):
+            raise RecipeError(
+                f"{out} holds a run with another recipe, protocol, seeds or corpora; give another "
+                "--out, or remove that folder",
+                code="other_run",
+            )
+        return
+    if out.is_dir() and any(out.iterdir()):
+        raise RecipeError(f"{out} is not empty and holds no run; give another --out")
+    (out / "folds").mkdir(parents=True, exist_ok=True)
+    write_text(stated, to_json(facts))
+    write_text(held, recipe.to_yaml())
+
+
+def feature_versions(recipe: Recipe) -> dict[str, str]:
+    """Return the versions of what turns recordings into numbers, by name."""
+    features = {feature.name: feature.version for feature in recipe.features}
+    return features | {change.name: change.version for change in recipe.augmentation}
+
+
+def _check_versions(out: Path, began: dict[str, str] | None, recipe: Recipe) -> None:
+    now = feature_versions(recipe)
+    if began in (None, now):
+        return
+    changed = [
+        f"{name} {began.get(name)} -> {now[name]}" for name in now if began.get(name) != now[name]
+    ]
+    raise RecipeError(
+        f"{out} was begun with other versions of its features ({', '.join(changed)}), whose folds "
+        "do not mix; give another --out",
+        code="other_versions",
+    )
+
+
+def claim_recordings(out: Path, digest: str, versions: dict[str, Any]) -> None:
+    """Hold a folder to the recordings it began with, so that folds of two copies never mix.
+
+    Raises:
+        RecipeError: It began with others.
+    """
+    stated, finished = out / "plan.json", out / "run.json"
+    plan = json.loads(stated.read_text(encoding="utf-8"))
+    began = plan.get("audio_hash")
+    if began is None and finished.is_file():
+        began = json.loads(finished.read_text(encoding="utf-8")).get("audio_hash")
+    if began not in (None, digest):
+        raise RecipeError(
+            f"{out} was begun with other recordings than those given now (hash {began[:12]} there, "
+            f"{digest[:12]} here); give the corpora it began with, or another --out",
+            code="other_recordings",
+        )
+    write_text(stated, to_json(plan | versions | {"audio_hash": digest}))
+
+
+def log(out: Path, line: str) -> None:
+    """Add a line to the log of a run, with the time."""
+    with (out / "log.txt").open("a", encoding="utf-8") as file:
+        file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {line}\n")
+
+
+def to_json(value: Any) -> str:
+    """Return a value as the files of a run hold it."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
