@@ -6,10 +6,10 @@ beside it. PyTorch is given 16 clips at once and its time is divided by 16.
 
 At 22.05 kHz with 128 bands an idle machine gives 2.9 to 3.3 times librosa, 3.0 or 3.1 mostly: six
 tenths of our time are NumPy's transform, which librosa calls as well, and a mel product of narrower
-bands gains nothing over that of four groups. Where memory is given back to the system between calls, as beside
-other processes, librosa's fresh pages make it ten times. The transform in single precision would
-give four times on an idle machine, and change weak bands by up to one part in ten thousand: other
-values, so another version of every feature.
+bands gains nothing over that of four groups. Where memory is given back to the system between
+calls, as beside other processes, librosa's fresh pages make it ten times. The transform in single
+precision would give four times on an idle machine, and change weak bands by up to one part in ten
+thousand: other values, so another version of every feature.
 
 The clip is real speech of RAVDESS where ULLIM_CORPORA names a folder that holds it, else the
 bundled one.
