@@ -370,9 +370,20 @@ class TestWhoMayAsk:
             pass
         assert caught.value.code == 1008
 
+    def test_a_name_of_others_needs_a_token_too(self):
+        """Behind a proxy they come from this machine's own address."""
+        with pytest.raises(UllimError, match=r"by ser\.example\.org, and .* no token") as caught:
+            Settings(allowed_hosts=("localhost", "ser.example.org"))
+        assert caught.value.code == "needs_token"
+        assert Settings(allowed_hosts=("localhost", "127.0.0.2")).token is None
+
     def test_names_that_were_allowed(self, toy_bundle):
-        settings = Settings(models=(str(toy_bundle),), allowed_hosts=("ser.example.org",))
+        settings = Settings(
+            models=(str(toy_bundle),), allowed_hosts=("ser.example.org",), token=TOKEN
+        )
         outside = TestClient(create_app(settings), base_url="https://ser.example.org")
+        assert problem_of(outside.get("/v1/models")) == (401, "unauthorized")
+        outside.headers["Authorization"] = f"Bearer {TOKEN}"
         assert outside.get("/v1/models").status_code == 200
         assert problem_of(outside.get("/v1/models", headers={"Host": "b.org"}))[0] == 403
         assert outside.get("/healthz", headers={"Host": "10.0.0.7"}).status_code == 200

@@ -338,6 +338,7 @@ class TestCommand:
         ("options", "said"),
         [
             (["--host", "0.0.0.0"], "there is no token"),
+            (["--allow-host", "ser.example.org"], "there is no token"),
             (["--model", "nobody"], "no model"),
             (["--token-file", "/nowhere/token"], "cannot be read"),
             (["--queue", "20000"], "less than or equal to 10000"),
