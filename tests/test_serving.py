@@ -179,6 +179,38 @@ class TestAnswers:
         assert second["error"]["code"] == "not_audio"
         assert first.keys() == second.keys()
 
+    @pytest.mark.parametrize("answered", [0, 1, 2])
+    def test_no_room_in_the_middle_loses_no_answer(self, client, monkeypatch, answered):
+        """With nothing answered yet the request is refused; else only what is left of it."""
+        pool = client.app.state.service.pool
+        run, begun, taken = pool.run, [], []
+
+        async def then_others_take_the_worker(*given):
+            begun.append(given)
+            if len(begun) == answered + 1:
+                taken.append(await pool._idle.get())
+            return await run(*given)
+
+        monkeypatch.setattr(pool, "_queue_timeout_s", 0.1)
+        monkeypatch.setattr(pool, "run", then_others_take_the_worker)
+        try:
+            answer = client.post(
+                "/v1/predict", files=sent(b"no sound", CLIP, ("c.wav", CLIP), CLIP)
+            )
+        finally:
+            pool._idle.put_nowait(*taken)
+        assert len(begun) == answered + 1  # who is left does not wait once more each
+        if not answered:
+            assert problem_of(answer) == (429, "busy")
+            assert int(answer.headers["retry-after"]) >= 1
+            return
+        given = answer.json()["predictions"]
+        codes = [one["error"] and one["error"]["code"] for one in given]
+        assert codes == ["not_audio", None, "busy", "busy"][:answered] + ["busy"] * (4 - answered)
+        assert given[2]["file"] == "c.wav"
+        assert given[3].keys() == given[1].keys() == given[0].keys()
+        assert given[3]["error"]["status"] == 429
+
     @pytest.mark.parametrize(
         ("given", "shown"),
         [
