@@ -611,6 +611,55 @@ def test_a_client_that_does_not_keep_up_is_cut_off_and_may_come_back(toy_bundle,
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("end", ["all", "one"])
+def test_a_session_that_ends_waits_for_no_client_and_lets_its_connection_go(toy_bundle, pcm, end):
+    """However much the client sends that nobody hears, and though it takes nothing."""
+    slow = StreamLimits(speed=0.001, burst_s=0.1)
+    settings = Settings(models=(str(toy_bundle),), stream=slow)
+
+    async def run() -> None:
+        sessions = Sessions(Service(settings))
+        stalled = StalledSocket([json.dumps({"type": "start"}), *[pcm] * 50], takes=1)
+        talk = asyncio.create_task(stream.converse(stalled, sessions, settings))
+        while not sessions or len(stalled._messages) > 46:
+            await asyncio.sleep(0.01)
+        (session,) = sessions._sessions.values()
+        await asyncio.wait_for(sessions.close() if end == "all" else session.close(), 2)
+        await asyncio.wait_for(talk, 5)
+        assert stalled.closed in (1012 if end == "all" else 1008, None)
+        assert not session.is_attached
+        await sessions.close()
+
+    asyncio.run(run())
+
+
+def test_who_comes_back_just_as_the_session_makes_room_is_told(toy_bundle):
+    settings = Settings(models=(str(toy_bundle),), stream=StreamLimits(max_sessions=1))
+
+    async def run() -> None:
+        sessions = Sessions(Service(settings))
+        wish: dict[str, Any] = {"model": None, "labels": None, "sampling_rate": RATE}
+        session = await sessions.begin(format="pcm16", **wish)
+        first = await sessions.attach(session, last_segment=None, received_s=None)
+        back = asyncio.create_task(
+            stream.converse(
+                again := StalledSocket(
+                    [json.dumps({"type": "start", "session": session.id}), *[b""] * 50], takes=1000
+                ),
+                sessions,
+                settings,
+            )
+        )
+        assert (await first.broken()).code == "replaced"
+        sessions.leave(session, first)
+        await sessions.begin(format="pcm16", **wish)
+        await asyncio.wait_for(back, 5)
+        assert ([one["code"] for one in again.taken], again.closed) == (["no_session"], 1008)
+        await sessions.close()
+
+    asyncio.run(run())
+
+
 @pytest.fixture(scope="module")
 def locked(serve: Serve) -> Iterator[Server]:
     with serve(token=TOKEN) as running:

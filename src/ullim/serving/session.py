@@ -14,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -33,6 +32,8 @@ from ullim.types import FloatArray
 
 POLICY, TOO_BIG, INTERNAL, RESTART, TRY_LATER = 1008, 1009, 1011, 1012, 1013
 """Close codes of WebSockets that a stream ends with, beside 1000."""
+
+_CLOSE_S = 5.0
 
 
 class StreamError(Exception):
@@ -93,6 +94,11 @@ def too_slow() -> StreamError:
     """Return the error of a client that does not keep up."""
     said = "events are not taken as fast as they happen; come back with the session"
     return StreamError("slow_client", said, TRY_LATER)
+
+
+def dropped() -> StreamError:
+    """Return the error of a client whose session is no longer kept."""
+    return StreamError("no_session", "the session is no longer kept; start another")
 
 
 class Session:
@@ -203,10 +209,13 @@ class Session:
         await self._inbox.put(None)
 
     async def close(self) -> None:
-        """Drop it, whatever it does."""
+        """Drop it, whatever it does; a connection that there still is ends."""
+        self.break_off(dropped())
         self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        # Nothing that it waits for hangs on the client; should its decoder not end, so be it.
+        _, hanging = await asyncio.wait({self._task}, timeout=_CLOSE_S)
+        if hanging:
+            observe.write("stream_hangs", level=logging.ERROR)
 
     def _ready(self) -> str:
         told: dict[str, Any] = {

@@ -12,7 +12,15 @@ from ullim.errors import UllimError
 from ullim.inference.predictor import Predictor
 from ullim.serving.problems import Problem
 from ullim.serving.service import Service
-from ullim.serving.session import POLICY, RESTART, TRY_LATER, Outbox, Session, StreamError
+from ullim.serving.session import (
+    POLICY,
+    RESTART,
+    TRY_LATER,
+    Outbox,
+    Session,
+    StreamError,
+    dropped,
+)
 from ullim.serving.webm import Decoding
 
 _GOODBYE_S = 2.0
@@ -111,8 +119,15 @@ class Sessions:
     async def attach(
         self, session: Session, *, last_segment: int | None, received_s: float | None
     ) -> Outbox:
-        """Begin a connection; see ``Session.attach``."""
+        """Begin a connection; see ``Session.attach``.
+
+        Raises:
+            StreamError: The session was dropped meanwhile.
+        """
         outbox = await session.attach(last_segment, received_s)
+        if session.id not in self._sessions and not session.is_over:  # it made room for another
+            session.detach(outbox)
+            raise dropped()
         self._stay(session)  # the connection before this one has left only now
         return outbox
 
@@ -138,7 +153,8 @@ class Sessions:
                     await asyncio.sleep(0.01)
 
     async def close(self) -> None:
-        """Drop them all."""
+        """Break every connection off, and drop all sessions."""
+        await self.stop()
         for session in list(self._sessions.values()):
             self._drop(session)
         await asyncio.gather(*self._closing)

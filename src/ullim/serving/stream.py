@@ -70,14 +70,14 @@ async def converse(socket: WebSocket, sessions: Sessions, settings: Settings) ->
                 format=start.format,
                 sampling_rate=start.sampling_rate,
             )
+        outbox = await sessions.attach(
+            session, last_segment=start.last_segment, received_s=start.received_s
+        )
     except StreamError as refused:
         await _close(socket, refused)
         return
     except WebSocketDisconnect:
         return
-    outbox = await sessions.attach(
-        session, last_segment=start.last_segment, received_s=start.received_s
-    )
     reason: StreamError | None = None
     try:
         reason = await _exchange(socket, sessions, session, outbox)
