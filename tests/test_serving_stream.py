@@ -508,6 +508,18 @@ class TestLimits:
         asyncio.run(run())
         assert len(begun) == 2
 
+    def test_those_that_fail_or_end_take_no_place(self, serve):
+        with serve(max_sessions=1) as server:
+            wishes = ({"labels": ["joy"]}, {"model": "nobody"}, {}, {})
+            told = []
+            for wish in wishes:
+                with server.started(**wish) as (connection, said):
+                    told.append(said.get("code", said["type"]))
+                    if told[-1] == "ready":
+                        connection.send(STOP)
+                    until_closed(connection)
+            assert told == ["bad_labels", "unknown_model", "ready", "ready"]
+
     def test_no_process_for_a_decoder_is_told_as_busy(self, serve, monkeypatch):
         async def refused(*_: object, **__: object) -> None:
             raise BlockingIOError("no more processes")

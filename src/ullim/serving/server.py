@@ -59,7 +59,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # A stream that waits for its turn does not hear that its connection is closed.
-        await self._app.state.sessions.stop()
+        self._app.state.sessions.stop()
         # A connection that is closed under what its client sends is reset, and the last words,
         # which tell why, with it.
         with suppress(TimeoutError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Literal
 
 from ullim.errors import UllimError
@@ -23,8 +22,6 @@ from ullim.serving.session import (
 )
 from ullim.serving.webm import Decoding
 
-_GOODBYE_S = 2.0
-
 
 class Sessions:
     """All sessions of a process."""
@@ -36,7 +33,9 @@ class Sessions:
         self._loading = asyncio.Lock()
         self._predictors: dict[str, Predictor] = {}
         self._sessions: dict[str, Session] = {}
-        self._beginning = 0  # each may have a decoder already
+        self._taken = (
+            0  # places, by sessions and by those that begin: each may have a decoder already
+        )
         self._expiry: dict[str, asyncio.TimerHandle] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "ullim-stream")
@@ -57,12 +56,12 @@ class Sessions:
         Raises:
             StreamError: There are too many, or what is asked for there is not.
         """
-        self._make_room()
-        self._beginning += 1
+        self._take_place()
         try:
             session = await self._begun(model, labels, format, sampling_rate)
-        finally:
-            self._beginning -= 1
+        except BaseException:
+            self._taken -= 1
+            raise
         self._sessions[session.id] = session
         return session
 
@@ -143,18 +142,14 @@ class Sessions:
             loop = asyncio.get_running_loop()
             self._expiry[session.id] = loop.call_later(self.limits.resume_s, self._drop, session)
 
-    async def stop(self) -> None:
-        """Break every connection off, and wait until each has been told why."""
+    def stop(self) -> None:
+        """Break every connection off; each tells its client why."""
         for session in self._sessions.values():
             session.break_off(StreamError("stopping", "the service is being stopped", RESTART))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_GOODBYE_S):
-                while any(session.is_attached for session in self._sessions.values()):
-                    await asyncio.sleep(0.01)
 
     async def close(self) -> None:
         """Break every connection off, and drop all sessions."""
-        await self.stop()
+        self.stop()
         for session in list(self._sessions.values()):
             self._drop(session)
         await asyncio.gather(*self._closing)
@@ -173,15 +168,15 @@ class Sessions:
         if self._service.stopping:
             raise StreamError("stopping", "the service is being stopped; try again", TRY_LATER)
 
-    def _make_room(self) -> None:
+    def _take_place(self) -> None:
         self._check_open()
-        if len(self._sessions) + self._beginning < self.limits.max_sessions:
-            return
-        # Who has been away for longest is the least likely to come back.
-        if not self._expiry:
-            said = f"all {self.limits.max_sessions} streams are taken; try again later"
-            raise StreamError("busy", said, TRY_LATER)
-        self._drop(self._sessions[next(iter(self._expiry))])
+        if self._taken >= self.limits.max_sessions:
+            # Who has been away for longest is the least likely to come back.
+            if not self._expiry:
+                said = f"all {self.limits.max_sessions} streams are taken; try again later"
+                raise StreamError("busy", said, TRY_LATER)
+            self._drop(self._sessions[next(iter(self._expiry))])
+        self._taken += 1
 
     def _stay(self, session: Session) -> None:
         if (timer := self._expiry.pop(session.id, None)) is not None:
@@ -190,6 +185,7 @@ class Sessions:
     def _drop(self, session: Session) -> None:
         self._stay(session)
         if self._sessions.pop(session.id, None) is not None:
+            self._taken -= 1
             task = asyncio.get_running_loop().create_task(session.close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
