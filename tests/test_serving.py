@@ -24,6 +24,7 @@ from ullim.errors import UllimError
 from ullim.inference.predictor import Predictor
 from ullim.serving.api import FIELDS
 from ullim.serving.app import create_app
+from ullim.serving.observe import Observer
 from ullim.serving.settings import MIB, Settings
 
 HOME = "http://127.0.0.1"
@@ -507,6 +508,11 @@ class TestDocument:
         assert named <= long
         assert long - named <= {"--host", "--port", "--model"}  # `ullim serve --help` says enough
 
+    def test_names_every_metric(self):
+        told = re.findall(r"^# TYPE (\w+?)(?:_total)? ", Observer().text().decode(), re.M)
+        kept = {name for name in told if not name.endswith("_created")}
+        assert set(re.findall(r"^\| `(ullim_\w+)`", DOCUMENT, re.M)) == kept
+
     def test_states_the_limits_that_hold(self):
         limits = Settings()
         for stated in (
@@ -522,7 +528,7 @@ class TestDocument:
             f"for\nat most {limits.shutdown_timeout_s} s",
         ):
             assert stated in DOCUMENT
-        assert set(re.findall(r"^\| `(\w+)` \|", DOCUMENT, re.M)) == FIELDS
+        assert set(re.findall(r"^\| `([a-z]+)` \|", DOCUMENT, re.M)) == FIELDS
 
 
 def read_png(data: bytes) -> tuple[int, int, bytes, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import logging
 import re
 import socket
 import threading
@@ -45,7 +46,7 @@ class Server:
     """The route alone, without the workers that recordings sent over HTTP need."""
 
     def __init__(self, settings: Settings) -> None:
-        service = Service(settings)
+        service = self.service = Service(settings)
 
         @asynccontextmanager
         async def lifespan(app: FastAPI):
@@ -564,6 +565,78 @@ class TestLimits:
                 connection.send(STOP)
                 assert until_closed(connection)[1] == 1000
             assert time.monotonic() - began >= 0.45
+
+
+class TestWhatItTells:
+    @staticmethod
+    def counted(server: Server, name: str) -> dict[str, float]:
+        """Return the values of a metric by the values of its labels."""
+        found = re.findall(
+            rf"^{name}\{{(.*)}} (\S+)$", server.service.observer.text().decode(), re.M
+        )
+        return {",".join(re.findall('"(.*?)"', labels)): float(value) for labels, value in found}
+
+    def test_metrics_count_streams(self, serve, toy_bundle, pcm, webm):
+        def soon(wanted: dict[str, float], name: str = "ullim_streams") -> None:
+            deadline = time.monotonic() + 10
+            while (found := self.counted(server, name)) != wanted:
+                assert time.monotonic() < deadline, found
+                time.sleep(0.01)
+
+        with serve() as server:
+            soon({"open": 0, "resumable": 0})
+            with server.started() as (connection, ready):
+                soon({"open": 1, "resumable": 0})
+                feed(connection, pcm)
+                until(connection, "final")
+                until(connection, "final")
+            soon({"open": 0, "resumable": 1})
+            with server.started(session=ready["session"]) as (connection, _):
+                connection.send(STOP)
+                until_closed(connection)
+            with server.started(format="webm") as (connection, _):
+                feed(connection, webm, 1000)
+                connection.send(STOP)
+                until_closed(connection)
+            with server.started(model="nobody") as (connection, _):
+                until_closed(connection)
+            soon({"open": 0, "resumable": 0})
+            toy = toy_bundle.name
+            sizes = {f"pcm16,{toy}": len(pcm), f"webm,{toy}": len(webm)}
+            assert self.counted(server, "ullim_stream_bytes_total") == sizes
+            assert sum(self.counted(server, "ullim_stream_segments_total").values()) == 4
+            seconds = self.counted(server, "ullim_stream_audio_seconds_total")[toy]
+            assert seconds == pytest.approx(9.8, abs=0.1)
+            soon({"gone": 1, "end": 2, "unknown_model": 1}, "ullim_stream_ends_total")
+
+    def test_a_line_of_json_says_how_a_stream_ended_and_nothing_of_what_was_said(
+        self, serve, pcm, caplog
+    ):
+        with caplog.at_level(logging.INFO, "ullim.serving"), serve() as server:
+            with server.started() as (connection, _):
+                feed(connection, pcm)
+                connection.send(STOP)
+                until_closed(connection)
+            with server.started() as (connection, _):
+                connection.send("SECRET")
+                until_closed(connection)
+            with server.started() as (connection, _):
+                pass
+            with server.started(token="SECRET", session="SECRET") as (connection, _):
+                until_closed(connection)
+        lines = [json.loads(message) for message in caplog.messages if message.startswith("{")]
+        ends = [(line["code"], line.get("close"), line.get("format")) for line in lines]
+        assert ends == [
+            ("end", 1000, "pcm16"),
+            ("bad_message", 1008, "pcm16"),
+            ("gone", None, "pcm16"),
+            ("no_session", 1008, None),
+        ]
+        assert {(line["route"], line["status"]) for line in lines} == {("/v1/stream", 101)}
+        assert "SECRET" not in caplog.text
+        assert not {"neutral", "happiness", "sadness", "anger"} & set(
+            re.findall(r"\w+", caplog.text)
+        )
 
 
 class StalledSocket:

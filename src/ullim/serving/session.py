@@ -106,6 +106,8 @@ class Session:
 
     Attributes:
         id: What its client shows to come back; cannot be guessed.
+        model: Name of the model that answers.
+        format: What the sound comes as.
         labels: What the model tells apart here.
         received_bytes: Of sound, accepted from the client; of the last recording for WebM.
     """
@@ -120,13 +122,14 @@ class Session:
         sampling_rate: int,
         limits: StreamLimits,
         pool: Executor,
+        observer: observe.Observer,
         decoding: Decoding | None = None,
     ) -> None:
         self.id = secrets.token_urlsafe(24)
         self.labels = [predictor.labels[column] for column in predictor.columns(labels)]
         self.received_bytes = 0
-        self._model, self._format, self._rate = model, format, sampling_rate
-        self._limits, self._pool = limits, pool
+        self.model, self.format, self._rate = model, format, sampling_rate
+        self._limits, self._pool, self._observer = limits, pool, observer
         self._decoding = decoding
         self._phrasing = Phrasing()
         self._new_stream = partial(Stream, predictor, labels=labels, phrasing=self._phrasing)
@@ -145,7 +148,7 @@ class Session:
     @property
     def position_s(self) -> float:
         """Seconds of sound accepted so far; for WebM, decoded."""
-        if self._format == "pcm16":
+        if self.format == "pcm16":
             return self.received_bytes // 2 / self._rate
         return self._stream.duration_s if self._stream else 0.0
 
@@ -171,7 +174,7 @@ class Session:
             self._outbox.break_off(StreamError("replaced", said))
             await self._left.wait()
         self._left.clear()
-        if self._format == "pcm16":  # half a sample is sent again
+        if self.format == "pcm16":  # half a sample is sent again
             self.received_bytes -= self.received_bytes % 2
         self._is_first = True
         missed = [
@@ -203,6 +206,7 @@ class Session:
         if first and data.startswith(MAGIC):
             self.received_bytes = 0
         self.received_bytes += len(data)
+        self._observer.taken(self.model, self.format, len(data))
 
     async def stop(self) -> None:
         """Accept that there is no more: the answer to what is left will follow, and ``end``."""
@@ -221,12 +225,12 @@ class Session:
         told: dict[str, Any] = {
             "type": "ready",
             "session": self.id,
-            "model": self._model,
+            "model": self.model,
             "labels": self.labels,
             "hangover_s": self._phrasing.hangover_s,
             "resumed_at_s": round(self.position_s, 6),  # to the sample
         }
-        if self._format == "webm":
+        if self.format == "webm":
             told["received_bytes"] = self.received_bytes
         return json.dumps(told, ensure_ascii=False)
 
@@ -235,6 +239,7 @@ class Session:
             text = event.to_json()
             if isinstance(event, Final):
                 self._finals.append((event, text))
+                self._observer.segment(self.model, event.status)
             if self._outbox is not None:
                 self._outbox.put(text)
 
@@ -250,7 +255,7 @@ class Session:
         """Work off the inbox; at the end, say why."""
         reason = None
         try:
-            await (self._eat_pcm() if self._format == "pcm16" else self._eat_webm())
+            await (self._eat_pcm() if self.format == "pcm16" else self._eat_webm())
             await self._finish()
         except StreamError as refused:
             reason = refused
@@ -347,6 +352,7 @@ class Session:
                 )
             await asyncio.sleep(self._sound.delay_s(piece.size / rate))
             self._tell(await self._in_thread(stream.push, piece))
+            self._observer.heard(self.model, piece.size / rate)
 
     async def _finish(self) -> None:
         if self._stream is not None:

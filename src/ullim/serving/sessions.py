@@ -29,6 +29,7 @@ class Sessions:
     def __init__(self, service: Service) -> None:
         """Hold no session yet; models are loaded when a stream asks for them."""
         self.limits = service.settings.stream
+        self.observer = service.observer
         self._service = service
         self._loading = asyncio.Lock()
         self._predictors: dict[str, Predictor] = {}
@@ -39,6 +40,10 @@ class Sessions:
         self._expiry: dict[str, asyncio.TimerHandle] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "ullim-stream")
+        self.observer.streams.labels("open").set_function(
+            lambda: sum(session.is_attached for session in self._sessions.values())
+        )
+        self.observer.streams.labels("resumable").set_function(lambda: len(self._expiry))
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -91,6 +96,7 @@ class Sessions:
                 sampling_rate=sampling_rate,
                 limits=self.limits,
                 pool=self._pool,
+                observer=self.observer,
                 decoding=decoding,
             )
         except BaseException:
