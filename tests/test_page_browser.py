@@ -675,6 +675,32 @@ def test_the_service_answers_the_microphone(open_page: Open, real_service: str) 
     expect(page.locator(".result .verdict")).to_be_visible()
 
 
+def test_the_example_of_streaming_is_run_as_it_stands(open_page: Open, real_service: str) -> None:
+    document = Path(__file__).parent.parent / "docs" / "streaming.md"
+    text = document.read_text(encoding="utf-8").partition("## From a browser")[2]
+    example = re.findall(r"```js\n(.*?)```", text, re.S)[0]
+    page = open_page(url=real_service)
+    said = []
+    page.on("console", lambda message: said.append(message.text))
+    ended = page.evaluate(
+        "async () => {"
+        + example
+        + """
+        const closed = new Promise((resolve) => {
+          socket.onclose = ({ code, reason }) => resolve([code, reason]);
+        });
+        setTimeout(() => recorder.stop(), 5000);
+        return closed;
+        }"""
+    )
+    assert ended == [1000, ""]
+    assert said
+    for line in said:
+        label, confidence = line.split()
+        assert label in ullim.load().labels
+        assert 0.0 < float(confidence) <= 1.0
+
+
 def test_the_service_follows_the_page_live(open_page: Open, real_service: str) -> None:
     page = open_page(url=real_service)
     page.get_by_role("tab", name="Live").click()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import io
 import json
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import uvicorn
 from fastapi import FastAPI
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -436,8 +438,24 @@ def test_a_decoder_is_told_no_secret(monkeypatch):
     assert TOKEN not in environment().values()
 
 
+PAGE = (Path(__file__).parent.parent / "docs" / "streaming.md").read_text(encoding="utf-8")
+
+
+def test_the_example_in_python_is_run_as_it_stands(
+    server, finals, pcm, tmp_path, monkeypatch, capsys
+):
+    example = re.findall(r"```python\n(.*?)```", PAGE.partition("## From Python")[2], re.S)[0]
+    end = round(finals[0]["end_s"] * RATE) + RATE // 2
+    samples = np.frombuffer(pcm, "<i2")[:end]
+    soundfile.write(tmp_path / "clip.wav", samples, RATE, subtype="PCM_16")
+    monkeypatch.chdir(tmp_path)
+    address = "127.0.0.1:8000"  # where `ullim serve` is by default
+    assert address in example
+    exec(compile(example.replace(address, f"127.0.0.1:{server.port}"), "streaming.md", "exec"), {})
+    assert [ast.literal_eval(line) for line in capsys.readouterr().out.splitlines()] == finals[:1]
+
+
 def test_the_page_of_streaming_states_the_limits_that_hold():
-    page = (Path(__file__).parent.parent / "docs" / "streaming.md").read_text(encoding="utf-8")
     limits, phrasing = StreamLimits(), Phrasing()
     for stated in (
         f"| {limits.max_sessions} (`--max-streams`) |",
@@ -454,8 +472,8 @@ def test_the_page_of_streaming_states_the_limits_that_hold():
         f"cut after {phrasing.max_phrase_s:g} s",
         f"{phrasing.min_speech_s:g} s of voice",
     ):
-        assert stated in page
-    start = page[page.index("| key | |") : page.index("Another key is an error")]
+        assert stated in PAGE
+    start = PAGE[PAGE.index("| key | |") : PAGE.index("Another key is an error")]
     assert set(re.findall(r"`(\w+)`", start)) >= set(stream.Start.model_fields) - {"type"}
 
 
