@@ -416,6 +416,18 @@ def test_the_microphone_is_recorded(
     expect(page.get_by_role("button", name="Start recording")).to_be_focused()
 
 
+def test_a_browser_without_sound_is_told(open_page: Open) -> None:
+    """Firefox waits for an output where there is none, and so does whoever waits for it."""
+    page = open_page("ko")
+    page.evaluate(
+        "() => { for (const name of ['resume', 'close'])"
+        " AudioContext.prototype[name] = () => new Promise(() => {}); }"
+    )
+    page.get_by_role("button", name="녹음 시작").click()
+    expect(page.get_by_role("alert")).to_contain_text("소리 기능이 시작되지", timeout=20_000)
+    expect(page.get_by_role("button", name="녹음 시작")).to_be_visible()
+
+
 def test_a_refused_microphone_is_told(open_page: Open) -> None:
     page = open_page()
     page.evaluate(
