@@ -83,10 +83,9 @@ class Firefox:
         )
 
     def picture(self) -> bytes:
-        """Return what is seen, as PNG."""
-        return base64.b64decode(
-            self._ask("browsingContext.captureScreenshot", context=self._page)["data"]
-        )
+        """Return the whole page as PNG."""
+        shot = self._ask("browsingContext.captureScreenshot", context=self._page, origin="document")
+        return base64.b64decode(shot["data"])
 
     def _ask(self, method: str, **params: Any) -> dict[str, Any]:
         number = next(self._numbers)
