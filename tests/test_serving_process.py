@@ -584,6 +584,10 @@ def test_who_takes_nothing_is_cut_off_and_who_takes_slowly_is_not(monkeypatch):
         )
         port = listening.sockets[0].getsockname()[1]
         links = [asking(port, kind) for kind in ASKS]
+        await asyncio.sleep(0.1)
+        waiting = [one.transport.get_write_buffer_size() for one in state.connections]
+        assert len(waiting) == 2
+        assert 0 < max(waiting) < 2 * len(PIECE)  # who sends has to wait
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
         writer.write(ASKS["http"])
         taken = 0

@@ -137,6 +137,7 @@ def serve(settings: Settings) -> None:
     config = uvicorn.Config(
         app,
         http=_Connection,
+        ws="websockets-sansio",  # waits for clients that are slow, and for their answer to a close
         host=settings.host,
         port=settings.port,
         log_config=None,
