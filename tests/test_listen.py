@@ -114,7 +114,9 @@ def test_without_the_extra_it_gives_the_line_that_installs_it(run, monkeypatch):
 
 
 class Microphone(SimpleNamespace):
-    """Stands in for sounddevice: one microphone at 48 kHz that hears ``sound``."""
+    """Stands in for sounddevice: one microphone at 48 kHz that hears ``sound``, and no more."""
+
+    active = True
 
     class PortAudioError(Exception):
         pass
@@ -130,9 +132,13 @@ class Microphone(SimpleNamespace):
 
     def InputStream(self, *, callback, samplerate, blocksize, **_):  # noqa: N802
         assert samplerate == 48_000
-        for start in range(0, self.sound.size, blocksize):
-            callback(self.sound[start : start + blocksize, None], blocksize, None, None)
-        return io.StringIO()
+
+        def begin() -> None:
+            for start in range(0, self.sound.size, blocksize):
+                callback(self.sound[start : start + blocksize, None], blocksize, None, None)
+
+        closed = self.closed.append
+        return SimpleNamespace(start=begin, close=lambda: closed(True), active=self.active)
 
 
 class Interrupted(list):
@@ -143,22 +149,24 @@ class Interrupted(list):
     def qsize(self) -> int:
         return min(len(self), 3)
 
-    def get(self):
+    def get(self, timeout=None):
         if not self:
             raise KeyboardInterrupt
         return self.pop(0)
 
 
 @pytest.fixture
-def microphone(monkeypatch, make_speech) -> None:
+def microphone(monkeypatch, make_speech) -> Microphone:
     sound = np.concatenate([make_speech(1.2, 48_000), np.zeros(24_000, np.float32)])
-    monkeypatch.setitem(sys.modules, "sounddevice", Microphone(sound=sound))
+    made = Microphone(sound=sound, closed=[])
+    monkeypatch.setitem(sys.modules, "sounddevice", made)
+    return made
+
+
+def test_the_microphone_is_heard_at_its_own_rate_until_ctrl_c(run, microphone, monkeypatch):
     monkeypatch.setattr(listen, "SimpleQueue", Interrupted)
-
-
-@pytest.mark.usefixtures("microphone")
-def test_the_microphone_is_heard_at_its_own_rate_until_ctrl_c(run):
     code, out, _ = run("--json")
+    assert microphone.closed == [True]
     events = [json.loads(line) for line in out.splitlines()]
     assert code == 0
     assert events[-1]["type"] == "final"
@@ -174,6 +182,66 @@ def test_microphones_are_listed_and_an_absent_one_is_told(run):
     assert code == 2
     assert "No input device matching" in err
     assert "--list-devices" in err
+
+
+@pytest.mark.parametrize("active", [True, False], ids=["silent", "ended"])
+def test_a_microphone_that_is_unplugged_is_told_and_what_was_said_is_answered(
+    run, microphone, monkeypatch, active
+):
+    monkeypatch.setattr(listen, "_LOOK_S", 0.05)
+    monkeypatch.setattr(listen, "_LOST_S", 0.2)
+    microphone.active = active
+    microphone.sound = microphone.sound[:48_000]  # in the middle of a phrase
+    code, out, err = run("--json")
+    assert json.loads(out.splitlines()[-1])["type"] == "final"
+    assert code == 2
+    assert "connect it again" in err
+    assert "--list-devices" in err
+    assert "Traceback" not in err
+    assert microphone.closed == [True]
+
+
+@pytest.mark.parametrize(
+    ("fails", "given", "said"),
+    [
+        ("query_devices", ("Error querying device -1",), "Error querying device -1"),
+        ("query_devices", ("Error querying host", -9999), "Error querying host"),
+        ("InputStream", ("Invalid sample rate", -9997), "set another rate"),
+        ("InputStream", ("Device unavailable", -9985), "close the program"),
+        ("start", ("Invalid device", -9996), "connect one, or give a recording"),
+        ("start", ("Unanticipated host error", -9999), "Unanticipated host error"),
+    ],
+)
+def test_every_failure_of_portaudio_says_what_to_do_next(
+    run, microphone, monkeypatch, fails, given, said
+):
+    def refuse(*_, **__):
+        raise Microphone.PortAudioError(*given)
+
+    if fails == "start":
+        opened = SimpleNamespace(start=refuse, close=lambda: None, active=False)
+        monkeypatch.setattr(microphone, "InputStream", lambda **_: opened, raising=False)
+    else:
+        monkeypatch.setattr(microphone, fails, refuse, raising=False)
+    for arguments in ([], ["--list-devices"]) if fails == "query_devices" else ([],):
+        code, out, err = run(*arguments)
+        assert (code, out) == (2, "")
+        assert said in err
+        assert "--list-devices" in err
+        assert "Traceback" not in err
+
+
+def test_a_portaudio_that_does_not_start_is_told(run, monkeypatch, tmp_path):
+    (tmp_path / "sounddevice.py").write_text(
+        "class PortAudioError(Exception): pass\n"
+        "raise PortAudioError('Error initializing PortAudio')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    code, _, err = run()
+    assert code == 2
+    assert "Error initializing PortAudio" in err
+    assert "--file" in err
 
 
 def test_the_screen_shows_who_speaks_and_the_bars():

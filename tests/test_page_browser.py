@@ -416,6 +416,18 @@ def test_the_microphone_is_recorded(
     expect(page.get_by_role("button", name="Start recording")).to_be_focused()
 
 
+def test_a_browser_without_sound_is_told(open_page: Open) -> None:
+    """Firefox waits for an output where there is none, and so does whoever waits for it."""
+    page = open_page("ko")
+    page.evaluate(
+        "() => { for (const name of ['resume', 'close'])"
+        " AudioContext.prototype[name] = () => new Promise(() => {}); }"
+    )
+    page.get_by_role("button", name="녹음 시작").click()
+    expect(page.get_by_role("alert")).to_contain_text("소리 기능이 시작되지", timeout=20_000)
+    expect(page.get_by_role("button", name="녹음 시작")).to_be_visible()
+
+
 def test_a_refused_microphone_is_told(open_page: Open) -> None:
     page = open_page()
     page.evaluate(
@@ -673,6 +685,32 @@ def test_the_service_answers_the_microphone(open_page: Open, real_service: str) 
     expect(page.get_by_role("timer")).to_have_text(re.compile(r"0:01\.\d"))
     page.get_by_role("button", name="Stop and analyse").click()
     expect(page.locator(".result .verdict")).to_be_visible()
+
+
+def test_the_example_of_streaming_is_run_as_it_stands(open_page: Open, real_service: str) -> None:
+    document = Path(__file__).parent.parent / "docs" / "streaming.md"
+    text = document.read_text(encoding="utf-8").partition("## From a browser")[2]
+    example = re.findall(r"```js\n(.*?)```", text, re.S)[0]
+    page = open_page(url=real_service)
+    said = []
+    page.on("console", lambda message: said.append(message.text))
+    ended = page.evaluate(
+        "async () => {"
+        + example
+        + """
+        const closed = new Promise((resolve) => {
+          socket.onclose = ({ code, reason }) => resolve([code, reason]);
+        });
+        setTimeout(() => recorder.stop(), 5000);
+        return closed;
+        }"""
+    )
+    assert ended == [1000, ""]
+    assert said
+    for line in said:
+        label, confidence = line.split()
+        assert label in ullim.load().labels
+        assert 0.0 < float(confidence) <= 1.0
 
 
 def test_the_service_follows_the_page_live(open_page: Open, real_service: str) -> None:

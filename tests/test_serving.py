@@ -24,6 +24,7 @@ from ullim.errors import UllimError
 from ullim.inference.predictor import Predictor
 from ullim.serving.api import FIELDS
 from ullim.serving.app import create_app
+from ullim.serving.observe import Observer
 from ullim.serving.settings import MIB, Settings
 
 HOME = "http://127.0.0.1"
@@ -178,6 +179,38 @@ class TestAnswers:
         assert second["status"] == "error"
         assert second["error"]["code"] == "not_audio"
         assert first.keys() == second.keys()
+
+    @pytest.mark.parametrize("answered", [0, 1, 2])
+    def test_no_room_in_the_middle_loses_no_answer(self, client, monkeypatch, answered):
+        """With nothing answered yet the request is refused; else only what is left of it."""
+        pool = client.app.state.service.pool
+        run, begun, taken = pool.run, [], []
+
+        async def then_others_take_the_worker(*given):
+            begun.append(given)
+            if len(begun) == answered + 1:
+                taken.append(await pool._idle.get())
+            return await run(*given)
+
+        monkeypatch.setattr(pool, "_queue_timeout_s", 0.1)
+        monkeypatch.setattr(pool, "run", then_others_take_the_worker)
+        try:
+            answer = client.post(
+                "/v1/predict", files=sent(b"no sound", CLIP, ("c.wav", CLIP), CLIP)
+            )
+        finally:
+            pool._idle.put_nowait(*taken)
+        assert len(begun) == answered + 1  # who is left does not wait once more each
+        if not answered:
+            assert problem_of(answer) == (429, "busy")
+            assert int(answer.headers["retry-after"]) >= 1
+            return
+        given = answer.json()["predictions"]
+        codes = [one["error"] and one["error"]["code"] for one in given]
+        assert codes == ["not_audio", None, "busy", "busy"][:answered] + ["busy"] * (4 - answered)
+        assert given[2]["file"] == "c.wav"
+        assert given[3].keys() == given[1].keys() == given[0].keys()
+        assert given[3]["error"]["status"] == 429
 
     @pytest.mark.parametrize(
         ("given", "shown"),
@@ -370,9 +403,20 @@ class TestWhoMayAsk:
             pass
         assert caught.value.code == 1008
 
+    def test_a_name_of_others_needs_a_token_too(self):
+        """Behind a proxy they come from this machine's own address."""
+        with pytest.raises(UllimError, match=r"by ser\.example\.org, and .* no token") as caught:
+            Settings(allowed_hosts=("localhost", "ser.example.org"))
+        assert caught.value.code == "needs_token"
+        assert Settings(allowed_hosts=("localhost", "127.0.0.2")).token is None
+
     def test_names_that_were_allowed(self, toy_bundle):
-        settings = Settings(models=(str(toy_bundle),), allowed_hosts=("ser.example.org",))
+        settings = Settings(
+            models=(str(toy_bundle),), allowed_hosts=("ser.example.org",), token=TOKEN
+        )
         outside = TestClient(create_app(settings), base_url="https://ser.example.org")
+        assert problem_of(outside.get("/v1/models")) == (401, "unauthorized")
+        outside.headers["Authorization"] = f"Bearer {TOKEN}"
         assert outside.get("/v1/models").status_code == 200
         assert problem_of(outside.get("/v1/models", headers={"Host": "b.org"}))[0] == 403
         assert outside.get("/healthz", headers={"Host": "10.0.0.7"}).status_code == 200
@@ -464,6 +508,11 @@ class TestDocument:
         assert named <= long
         assert long - named <= {"--host", "--port", "--model"}  # `ullim serve --help` says enough
 
+    def test_names_every_metric(self):
+        told = re.findall(r"^# TYPE (\w+?)(?:_total)? ", Observer().text().decode(), re.M)
+        kept = {name for name in told if not name.endswith("_created")}
+        assert set(re.findall(r"^\| `(ullim_\w+)`", DOCUMENT, re.M)) == kept
+
     def test_states_the_limits_that_hold(self):
         limits = Settings()
         for stated in (
@@ -479,7 +528,7 @@ class TestDocument:
             f"for\nat most {limits.shutdown_timeout_s} s",
         ):
             assert stated in DOCUMENT
-        assert set(re.findall(r"^\| `(\w+)` \|", DOCUMENT, re.M)) == FIELDS
+        assert set(re.findall(r"^\| `([a-z]+)` \|", DOCUMENT, re.M)) == FIELDS
 
 
 def read_png(data: bytes) -> tuple[int, int, bytes, np.ndarray]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -37,7 +38,9 @@ from service import (
 )
 from ullim.serving.pool import Pool, Worker, WorkerDiedError
 from ullim.serving.problems import Problem
-from ullim.serving.server import _Connection
+from ullim.serving.server import _Connection, _Server
+from ullim.serving.service import Service
+from ullim.serving.settings import Settings
 from ullim.serving.worker import confine
 
 pytestmark = pytest.mark.skipif(
@@ -338,6 +341,7 @@ class TestCommand:
         ("options", "said"),
         [
             (["--host", "0.0.0.0"], "there is no token"),
+            (["--allow-host", "ser.example.org"], "there is no token"),
             (["--model", "nobody"], "no model"),
             (["--token-file", "/nowhere/token"], "cannot be read"),
             (["--queue", "20000"], "less than or equal to 10000"),
@@ -534,6 +538,101 @@ def test_silent_connections_are_few_and_end(monkeypatch):
         listening.close()
         await asyncio.sleep(0.05)
         assert not state.connections
+
+    asyncio.run(run())
+
+
+ASKS = {
+    "http": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "websocket": b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+}
+PIECE, PIECES = bytes(200_000), 20  # far more than sockets hold
+
+
+async def generous(scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]):
+    """Sends much, whoever asks, and waits for ever until it has been taken."""
+    await receive()
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.accept"})
+        for _ in range(PIECES):
+            await send({"type": "websocket.send", "bytes": PIECE})
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for left in reversed(range(PIECES)):
+        await send({"type": "http.response.body", "body": PIECE, "more_body": left > 0})
+
+
+def asking(port: int, kind: str) -> socket.socket:
+    """A client that asks, and takes as little as it can."""
+    link = socket.socket()
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    link.connect(("127.0.0.1", port))
+    link.sendall(ASKS[kind])
+    return link
+
+
+def test_who_takes_nothing_is_cut_off_and_who_takes_slowly_is_not(monkeypatch):
+    monkeypatch.setattr("ullim.serving.server._SILENT_S", 0.2)
+
+    async def run() -> None:
+        config = uvicorn.Config(generous, log_config=None)
+        config.load()
+        state = ServerState()
+        listening = await asyncio.get_running_loop().create_server(
+            lambda: _Connection(config, state, {}), "127.0.0.1", 0
+        )
+        port = listening.sockets[0].getsockname()[1]
+        links = [asking(port, kind) for kind in ASKS]
+        await asyncio.sleep(0.1)
+        waiting = [one.transport.get_write_buffer_size() for one in state.connections]
+        assert len(waiting) == 2
+        assert 0 < max(waiting) < 2 * len(PIECE)  # who sends has to wait
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
+        writer.write(ASKS["http"])
+        taken = 0
+        while taken < PIECES * len(PIECE):
+            await asyncio.sleep(0.01)
+            taken += len(chunk := await reader.read(50_000))
+            assert chunk
+        async with asyncio.timeout(5):
+            while len(state.connections) > 1:
+                await asyncio.sleep(0.05)
+        for one in (writer, *links, listening):
+            one.close()
+        await asyncio.sleep(0.3)
+        assert not state.connections
+        assert not state.tasks
+
+    asyncio.run(run())
+
+
+def test_a_stop_does_not_wait_for_a_stream_that_takes_nothing(monkeypatch, toy_bundle):
+    monkeypatch.setattr("ullim.serving.server._GOODBYE_S", 0.2)
+
+    class App:
+        state = SimpleNamespace(
+            service=Service(Settings(models=(str(toy_bundle),))),
+            sessions=SimpleNamespace(stop=lambda: None),
+        )
+        __call__ = staticmethod(generous)
+
+    async def run() -> None:
+        app = App()
+        config = uvicorn.Config(
+            app, port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=20
+        )
+        server = _Server(config, app)  # type: ignore[arg-type]
+        running = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        link = asking(server.servers[0].sockets[0].getsockname()[1], "websocket")
+        while not server._streams():
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        server.should_exit = True
+        await asyncio.wait_for(running, 5)
+        link.close()
 
     asyncio.run(run())
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import io
 import json
+import logging
 import re
 import socket
 import threading
@@ -16,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import uvicorn
 from fastapi import FastAPI
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -46,7 +49,7 @@ class Server:
     """The route alone, without the workers that recordings sent over HTTP need."""
 
     def __init__(self, settings: Settings) -> None:
-        service = Service(settings)
+        service = self.service = Service(settings)
 
         @asynccontextmanager
         async def lifespan(app: FastAPI):
@@ -448,8 +451,24 @@ def test_a_decoder_is_told_no_secret(monkeypatch):
     assert TOKEN not in environment().values()
 
 
+PAGE = (Path(__file__).parent.parent / "docs" / "streaming.md").read_text(encoding="utf-8")
+
+
+def test_the_example_in_python_is_run_as_it_stands(
+    server, finals, pcm, tmp_path, monkeypatch, capsys
+):
+    example = re.findall(r"```python\n(.*?)```", PAGE.partition("## From Python")[2], re.S)[0]
+    end = round(finals[0]["end_s"] * RATE) + RATE // 2
+    samples = np.frombuffer(pcm, "<i2")[:end]
+    soundfile.write(tmp_path / "clip.wav", samples, RATE, subtype="PCM_16")
+    monkeypatch.chdir(tmp_path)
+    address = "127.0.0.1:8000"  # where `ullim serve` is by default
+    assert address in example
+    exec(compile(example.replace(address, f"127.0.0.1:{server.port}"), "streaming.md", "exec"), {})
+    assert [ast.literal_eval(line) for line in capsys.readouterr().out.splitlines()] == finals[:1]
+
+
 def test_the_page_of_streaming_states_the_limits_that_hold():
-    page = (Path(__file__).parent.parent / "docs" / "streaming.md").read_text(encoding="utf-8")
     limits, phrasing = StreamLimits(), Phrasing()
     for stated in (
         f"| {limits.max_sessions} (`--max-streams`) |",
@@ -466,8 +485,8 @@ def test_the_page_of_streaming_states_the_limits_that_hold():
         f"cut after {phrasing.max_phrase_s:g} s",
         f"{phrasing.min_speech_s:g} s of voice",
     ):
-        assert stated in page
-    start = page[page.index("| key | |") : page.index("Another key is an error")]
+        assert stated in PAGE
+    start = PAGE[PAGE.index("| key | |") : PAGE.index("Another key is an error")]
     assert set(re.findall(r"`(\w+)`", start)) >= set(stream.Start.model_fields) - {"type"}
 
 
@@ -521,6 +540,18 @@ class TestLimits:
         asyncio.run(run())
         assert len(begun) == 2
 
+    def test_those_that_fail_or_end_take_no_place(self, serve):
+        with serve(max_sessions=1) as server:
+            wishes = ({"labels": ["joy"]}, {"model": "nobody"}, {}, {})
+            told = []
+            for wish in wishes:
+                with server.started(**wish) as (connection, said):
+                    told.append(said.get("code", said["type"]))
+                    if told[-1] == "ready":
+                        connection.send(STOP)
+                    until_closed(connection)
+            assert told == ["bad_labels", "unknown_model", "ready", "ready"]
+
     def test_no_process_for_a_decoder_is_told_as_busy(self, serve, monkeypatch):
         async def refused(*_: object, **__: object) -> None:
             raise BlockingIOError("no more processes")
@@ -565,6 +596,78 @@ class TestLimits:
                 connection.send(STOP)
                 assert until_closed(connection)[1] == 1000
             assert time.monotonic() - began >= 0.45
+
+
+class TestWhatItTells:
+    @staticmethod
+    def counted(server: Server, name: str) -> dict[str, float]:
+        """Return the values of a metric by the values of its labels."""
+        found = re.findall(
+            rf"^{name}\{{(.*)}} (\S+)$", server.service.observer.text().decode(), re.M
+        )
+        return {",".join(re.findall('"(.*?)"', labels)): float(value) for labels, value in found}
+
+    def test_metrics_count_streams(self, serve, toy_bundle, pcm, webm):
+        def soon(wanted: dict[str, float], name: str = "ullim_streams") -> None:
+            deadline = time.monotonic() + 10
+            while (found := self.counted(server, name)) != wanted:
+                assert time.monotonic() < deadline, found
+                time.sleep(0.01)
+
+        with serve() as server:
+            soon({"open": 0, "resumable": 0})
+            with server.started() as (connection, ready):
+                soon({"open": 1, "resumable": 0})
+                feed(connection, pcm)
+                until(connection, "final")
+                until(connection, "final")
+            soon({"open": 0, "resumable": 1})
+            with server.started(session=ready["session"]) as (connection, _):
+                connection.send(STOP)
+                until_closed(connection)
+            with server.started(format="webm") as (connection, _):
+                feed(connection, webm, 1000)
+                connection.send(STOP)
+                until_closed(connection)
+            with server.started(model="nobody") as (connection, _):
+                until_closed(connection)
+            soon({"open": 0, "resumable": 0})
+            toy = toy_bundle.name
+            sizes = {f"pcm16,{toy}": len(pcm), f"webm,{toy}": len(webm)}
+            assert self.counted(server, "ullim_stream_bytes_total") == sizes
+            assert sum(self.counted(server, "ullim_stream_segments_total").values()) == 4
+            seconds = self.counted(server, "ullim_stream_audio_seconds_total")[toy]
+            assert seconds == pytest.approx(9.8, abs=0.1)
+            soon({"gone": 1, "end": 2, "unknown_model": 1}, "ullim_stream_ends_total")
+
+    def test_a_line_of_json_says_how_a_stream_ended_and_nothing_of_what_was_said(
+        self, serve, pcm, caplog
+    ):
+        with caplog.at_level(logging.INFO, "ullim.serving"), serve() as server:
+            with server.started() as (connection, _):
+                feed(connection, pcm)
+                connection.send(STOP)
+                until_closed(connection)
+            with server.started() as (connection, _):
+                connection.send("SECRET")
+                until_closed(connection)
+            with server.started() as (connection, _):
+                pass
+            with server.started(token="SECRET", session="SECRET") as (connection, _):
+                until_closed(connection)
+        lines = [json.loads(message) for message in caplog.messages if message.startswith("{")]
+        ends = [(line["code"], line.get("close"), line.get("format")) for line in lines]
+        assert ends == [
+            ("end", 1000, "pcm16"),
+            ("bad_message", 1008, "pcm16"),
+            ("gone", None, "pcm16"),
+            ("no_session", 1008, None),
+        ]
+        assert {(line["route"], line["status"]) for line in lines} == {("/v1/stream", 101)}
+        assert "SECRET" not in caplog.text
+        assert not {"neutral", "happiness", "sadness", "anger"} & set(
+            re.findall(r"\w+", caplog.text)
+        )
 
 
 class StalledSocket:
@@ -619,6 +722,55 @@ def test_a_client_that_does_not_keep_up_is_cut_off_and_may_come_back(toy_bundle,
         await asyncio.wait_for(stream.converse(patient, sessions, settings), 20)
         assert patient.closed == 1000
         assert patient.taken[-1]["type"] == "end"
+        await sessions.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("end", ["all", "one"])
+def test_a_session_that_ends_waits_for_no_client_and_lets_its_connection_go(toy_bundle, pcm, end):
+    """However much the client sends that nobody hears, and though it takes nothing."""
+    slow = StreamLimits(speed=0.001, burst_s=0.1)
+    settings = Settings(models=(str(toy_bundle),), stream=slow)
+
+    async def run() -> None:
+        sessions = Sessions(Service(settings))
+        stalled = StalledSocket([json.dumps({"type": "start"}), *[pcm] * 50], takes=1)
+        talk = asyncio.create_task(stream.converse(stalled, sessions, settings))
+        while not sessions or len(stalled._messages) > 46:
+            await asyncio.sleep(0.01)
+        (session,) = sessions._sessions.values()
+        await asyncio.wait_for(sessions.close() if end == "all" else session.close(), 2)
+        await asyncio.wait_for(talk, 5)
+        assert stalled.closed in (1012 if end == "all" else 1008, None)
+        assert not session.is_attached
+        await sessions.close()
+
+    asyncio.run(run())
+
+
+def test_who_comes_back_just_as_the_session_makes_room_is_told(toy_bundle):
+    settings = Settings(models=(str(toy_bundle),), stream=StreamLimits(max_sessions=1))
+
+    async def run() -> None:
+        sessions = Sessions(Service(settings))
+        wish: dict[str, Any] = {"model": None, "labels": None, "sampling_rate": RATE}
+        session = await sessions.begin(format="pcm16", **wish)
+        first = await sessions.attach(session, last_segment=None, received_s=None)
+        back = asyncio.create_task(
+            stream.converse(
+                again := StalledSocket(
+                    [json.dumps({"type": "start", "session": session.id}), *[b""] * 50], takes=1000
+                ),
+                sessions,
+                settings,
+            )
+        )
+        assert (await first.broken()).code == "replaced"
+        sessions.leave(session, first)
+        await sessions.begin(format="pcm16", **wish)
+        await asyncio.wait_for(back, 5)
+        assert ([one["code"] for one in again.taken], again.closed) == (["no_session"], 1008)
         await sessions.close()
 
     asyncio.run(run())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import tracemalloc
 from pathlib import Path
 
@@ -293,3 +294,13 @@ class TestStream:
                     *("start_s", "end_s", "status", "label", "confidence", "scores", "segment"),
                 ]
                 assert sum(fields["scores"].values()) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_the_example_of_the_page_is_run_as_it_stands(talk, capsys):
+    page = (Path(__file__).parent.parent / "docs" / "streaming.md").read_text(encoding="utf-8")
+    example = re.findall(r"```python\n(.*?)```", page, re.S)[0]
+    assert "sampling_rate=48_000" in example
+    microphone = np.array_split(np.repeat(talk, 48_000 // RATE), 100)
+    exec(compile(example, "streaming.md", "exec"), {"microphone": microphone})
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event["type"] for event in events].count("final") == 2

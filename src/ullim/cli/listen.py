@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
@@ -26,6 +26,17 @@ if TYPE_CHECKING:
 _BLOCK_S = 0.05
 _FILE_RATE = 16_000
 _BAR = 30
+_LOST_S = 5.0  # a microphone that is slow to begin, as over Bluetooth, is not lost yet
+_LOOK_S = 0.5
+
+_LISTS = "`ullim listen --list-devices` lists the microphones, --device chooses one"
+_HINTS = {
+    -9985: "close the program that uses it, or connect it again",
+    -9996: "connect one, or give a recording with --file",
+    -9997: "set another rate for it in the system's sound settings, or choose another microphone",
+    -9998: "choose another one",
+}
+"""What to do first about an error of PortAudio, by its PaErrorCode."""
 
 _WORDS = {
     Language.EN: ("speaking", "listening", "Ctrl-C ends"),
@@ -83,12 +94,17 @@ def listen(
     rate, blocks = _microphone(device) if file is None else (_FILE_RATE, _played(file, fast=fast))
     stream = Stream(predictor, rate, labels=chosen, reject_below=reject_below)
     with read_by_others(), _screen(json_lines, lang) as screen, closing(blocks):
+        lost: UllimError | None = None
         try:
             for block in blocks:
                 screen.show(stream.push(block), stream.duration_s, block)
         except KeyboardInterrupt:  # how a microphone ends
             pass
+        except UllimError as error:  # what was said until then is answered all the same
+            lost = error
         screen.show(stream.finish(), stream.duration_s, None)
+        if lost is not None:
+            raise lost
 
 
 def _played(file: Path, *, fast: bool) -> Generator[FloatArray, None, None]:
@@ -122,20 +138,42 @@ def _microphone(device: str | None) -> tuple[int, Generator[FloatArray, None, No
             blocksize=round(_BLOCK_S * rate),
             callback=lambda block, *_: heard.put(block[:, 0].copy()),
         )
+        opened.start()
     except (ValueError, sounddevice.PortAudioError) as error:
-        said = f"no microphone can be opened ({error}); `ullim listen --list-devices` lists them"
-        raise UllimError(said, code="no_microphone") from error
+        raise _unusable(error) from error
     return rate, _heard(opened, heard)
+
+
+def _unusable(error: Exception) -> UllimError:
+    code = error.args[1] if len(error.args) > 1 else None
+    hint = f"{_HINTS[code]}; " if code in _HINTS else ""
+    return UllimError(
+        f"no microphone can be opened ({error}): {hint}{_LISTS}", code="no_microphone"
+    )
 
 
 def _heard(opened: Any, heard: SimpleQueue[FloatArray]) -> Generator[FloatArray, None, None]:
     import numpy as np
 
-    with opened:
+    with closing(opened):
         while True:
             # What has gathered while a prediction ran is heard at once.
-            blocks = [heard.get() for _ in range(max(1, heard.qsize()))]
+            blocks = [_next(opened, heard)]
+            blocks += [heard.get() for _ in range(heard.qsize())]
             yield np.concatenate(blocks)
+
+
+def _next(opened: Any, heard: SimpleQueue[FloatArray]) -> FloatArray:
+    """Return the next block; fail when none comes, for PortAudio tells nobody of a lost device."""
+    for _ in range(round(_LOST_S / _LOOK_S)):
+        with suppress(Empty):
+            return heard.get(timeout=_LOOK_S)
+        if not opened.active:
+            break
+    raise UllimError(
+        f"the microphone gives no sound any more: connect it again and start anew; {_LISTS}",
+        code="microphone_lost",
+    )
 
 
 def _sounddevice() -> Any:
@@ -150,15 +188,25 @@ def _sounddevice() -> Any:
             "give a recording with --file",
             code="no_portaudio",
         ) from error
+    except Exception as error:  # its own, which cannot be named: it begins PortAudio when imported
+        raise UllimError(
+            f"PortAudio does not start ({error}): see that the system's sound works, or give a "
+            "recording with --file",
+            code="no_portaudio",
+        ) from error
     return sounddevice
 
 
 def _list_devices() -> None:
     sounddevice = _sounddevice()
     default = sounddevice.default.device[0]
+    try:
+        devices = sounddevice.query_devices()
+    except sounddevice.PortAudioError as error:
+        raise _unusable(error) from error
     rows = [
         (number, one["name"], round(one["default_samplerate"]), "*" if number == default else "")
-        for number, one in enumerate(sounddevice.query_devices())
+        for number, one in enumerate(devices)
         if one["max_input_channels"] > 0
     ]
     if not rows:

@@ -28,7 +28,9 @@ def serve(
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(help="A name the service is called by from outside, as behind a proxy."),
+        typer.Option(
+            help="A name the service is called by from outside, as behind a proxy; needs a token."
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that predict. [one a core, up to 4]")

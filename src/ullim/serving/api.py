@@ -146,16 +146,16 @@ def router(settings: Settings) -> APIRouter:
         """Predict the emotion of one or more recordings; nothing of them is kept.
 
         One bad recording is an error of the request; among several it is an entry with the status
-        ``error``, and the others are answered.
+        ``error``, and the others are answered. So are those that no worker was free for (``busy``)
+        when others had been answered already; the rest of the request is not tried then.
         """
         service = service_of(request)
         notes = request.scope["ullim"]
         async with service.admitted(), received(request, service.settings) as form:
             options = _Options(form, service)
             notes.update(model=options.model.name, files=len(form.files))
-            predictions = []
-            for file in form.files:
-                entry: dict[str, Any] = {"file": plain_name(file.filename)}
+            predictions: list[dict[str, Any]] = []
+            for number, file in enumerate(form.files):
                 try:
                     found = await service.predict(
                         options.model,
@@ -166,12 +166,20 @@ def router(settings: Settings) -> APIRouter:
                         notes=notes,
                     )
                 except Problem as problem:
-                    if len(form.files) == 1 or problem.status in (429, 503):
+                    busy = problem.status == 429
+                    if len(form.files) == 1 or (busy and not predictions):
                         raise
-                    predictions.append({**entry, **_NOTHING, "error": problem.to_dict()})
-                    notes["failed"] = notes.get("failed", 0) + 1
+                    refused = form.files[number:] if busy else [file]
+                    predictions += [
+                        {"file": plain_name(one.filename), **_NOTHING, "error": problem.to_dict()}
+                        for one in refused
+                    ]
+                    notes["failed"] = notes.get("failed", 0) + len(refused)
+                    if busy:  # what is left would wait as long, for nothing
+                        notes["code"] = problem.code
+                        break
                 else:
-                    predictions.append({**entry, **found, "error": None})
+                    predictions.append({"file": plain_name(file.filename), **found, "error": None})
         return JSONResponse(
             {
                 "model": options.model.name,

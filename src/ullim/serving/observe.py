@@ -28,6 +28,8 @@ class Observer:
     Attributes:
         pending: Requests that were taken and are not answered yet.
         alive: Workers that are loaded.
+        streams: Those that have a connection (``open``) and those that wait for one
+            (``resumable``).
     """
 
     def __init__(self) -> None:
@@ -67,6 +69,22 @@ class Observer:
         self._deaths = Counter(
             "ullim_worker_deaths", "Workers that ended unasked.", ["reason"], registry=registry
         )
+        self._segments = Counter(
+            "ullim_stream_segments", "Phrases answered.", ["model", "status"], registry=registry
+        )
+        self._stream_audio = Counter(
+            "ullim_stream_audio_seconds", "Length of the sound that streams heard.", ["model"],
+            registry=registry,
+        )  # fmt: skip
+        self._stream_bytes = Counter(
+            "ullim_stream_bytes", "Sound that streams took in, as sent.", ["model", "format"],
+            registry=registry,
+        )  # fmt: skip
+        self._stream_ends = Counter(
+            "ullim_stream_ends", "Connections of streams, by how they ended.", ["code"],
+            registry=registry,
+        )  # fmt: skip
+        self.streams = Gauge("ullim_streams", "Streams there are.", ["state"], registry=registry)
         self.pending = Gauge("ullim_pending", "Requests being answered.", registry=registry)
         self.alive = Gauge("ullim_workers", "Workers that are loaded.", registry=registry)
 
@@ -108,6 +126,22 @@ class Observer:
     def refused(self, model: str) -> None:
         """Note a recording that could not be used."""
         self._recordings.labels(model, "error").inc()
+
+    def taken(self, model: str, format: str, n_bytes: int) -> None:
+        """Note sound that a stream took in."""
+        self._stream_bytes.labels(model, format).inc(n_bytes)
+
+    def heard(self, model: str, duration_s: float) -> None:
+        """Note sound that a stream heard."""
+        self._stream_audio.labels(model).inc(duration_s)
+
+    def segment(self, model: str, status: str) -> None:
+        """Note a phrase that was answered."""
+        self._segments.labels(model, status).inc()
+
+    def stream_ended(self, code: str) -> None:
+        """Note how the connection of a stream ended."""
+        self._stream_ends.labels(code).inc()
 
     def death(self, reason: str) -> None:
         """Note a worker that ended unasked."""

@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from functools import partial
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -59,21 +60,27 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # A stream that waits for its turn does not hear that its connection is closed.
-        await self._app.state.sessions.stop()
+        self._app.state.sessions.stop()
         # A connection that is closed under what its client sends is reset, and the last words,
         # which tell why, with it.
         with suppress(TimeoutError):
             async with asyncio.timeout(_GOODBYE_S):
-                while not all(isinstance(c, H11Protocol) for c in self.server_state.connections):
+                while self._streams():
                     await asyncio.sleep(0.01)
+        for stream in self._streams():  # uvicorn would wait until they have taken what waits
+            stream.transport.abort()
         await super().shutdown(sockets)
+
+    def _streams(self) -> list[Any]:
+        return [c for c in self.server_state.connections if not isinstance(c, H11Protocol)]
 
 
 class _Connection(H11Protocol):
-    """Counts among so many from its first byte, and ends where nothing is asked for long.
+    """Counts among so many from its first byte, and ends where nothing is asked or taken for long.
 
     uvicorn's own limit counts only who has asked something, and its time for silence begins with
-    the first answer.
+    the first answer. Who takes nothing of what is sent would be waited for without end, and keep
+    its place, even when the connection has been closed.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -81,17 +88,26 @@ class _Connection(H11Protocol):
         if len(self.connections) > _MAX_CONNECTIONS:
             transport.abort()
         else:
-            self.loop.call_later(_SILENT_S, self._look, None)
+            self.loop.call_later(_SILENT_S, self._look, None, 0)
 
-    def _look(self, before: object) -> None:
-        """End the connection when no request has come since the last look."""
-        if self not in self.connections:  # it has ended, or is a WebSocket by now
+    def _look(self, before: object, waited: int) -> None:
+        """End the connection when since the last look no request has come, or nothing was taken.
+
+        Args:
+            before: What it was at rest behind then.
+            waited: How many bytes waited to be taken then.
+        """
+        waiting = self.transport.get_write_buffer_size()
+        if waiting and waiting == waited:
+            self.transport.abort()
+        if self.transport.is_closing() and not waiting:
             return
-        at_rest = self.cycle is None or self.cycle.response_complete
+        # A WebSocket by now is among the connections as another object, with limits of its own.
+        asks = self in self.connections
+        at_rest = asks and (self.cycle is None or self.cycle.response_complete)
         if at_rest and self.cycle is before:
             self.transport.close()
-        else:
-            self.loop.call_later(_SILENT_S, self._look, self.cycle if at_rest else self)
+        self.loop.call_later(_SILENT_S, self._look, self.cycle if at_rest else self, waiting)
 
 
 class _Lines(logging.Formatter):
@@ -121,6 +137,7 @@ def serve(settings: Settings) -> None:
     config = uvicorn.Config(
         app,
         http=_Connection,
+        ws="websockets-sansio",  # waits for clients that are slow, and for their answer to a close
         host=settings.host,
         port=settings.port,
         log_config=None,

@@ -14,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -33,6 +32,8 @@ from ullim.types import FloatArray
 
 POLICY, TOO_BIG, INTERNAL, RESTART, TRY_LATER = 1008, 1009, 1011, 1012, 1013
 """Close codes of WebSockets that a stream ends with, beside 1000."""
+
+_CLOSE_S = 5.0
 
 
 class StreamError(Exception):
@@ -95,11 +96,18 @@ def too_slow() -> StreamError:
     return StreamError("slow_client", said, TRY_LATER)
 
 
+def dropped() -> StreamError:
+    """Return the error of a client whose session is no longer kept."""
+    return StreamError("no_session", "the session is no longer kept; start another")
+
+
 class Session:
     """One stream of one client, over any number of connections.
 
     Attributes:
         id: What its client shows to come back; cannot be guessed.
+        model: Name of the model that answers.
+        format: What the sound comes as.
         labels: What the model tells apart here.
         received_bytes: Of sound, accepted from the client; of the last recording for WebM.
     """
@@ -114,13 +122,14 @@ class Session:
         sampling_rate: int,
         limits: StreamLimits,
         pool: Executor,
+        observer: observe.Observer,
         decoding: Decoding | None = None,
     ) -> None:
         self.id = secrets.token_urlsafe(24)
         self.labels = [predictor.labels[column] for column in predictor.columns(labels)]
         self.received_bytes = 0
-        self._model, self._format, self._rate = model, format, sampling_rate
-        self._limits, self._pool = limits, pool
+        self.model, self.format, self._rate = model, format, sampling_rate
+        self._limits, self._pool, self._observer = limits, pool, observer
         self._decoding = decoding
         self._phrasing = Phrasing()
         self._new_stream = partial(Stream, predictor, labels=labels, phrasing=self._phrasing)
@@ -139,7 +148,7 @@ class Session:
     @property
     def position_s(self) -> float:
         """Seconds of sound accepted so far; for WebM, decoded."""
-        if self._format == "pcm16":
+        if self.format == "pcm16":
             return self.received_bytes // 2 / self._rate
         return self._stream.duration_s if self._stream else 0.0
 
@@ -165,7 +174,7 @@ class Session:
             self._outbox.break_off(StreamError("replaced", said))
             await self._left.wait()
         self._left.clear()
-        if self._format == "pcm16":  # half a sample is sent again
+        if self.format == "pcm16":  # half a sample is sent again
             self.received_bytes -= self.received_bytes % 2
         self._is_first = True
         missed = [
@@ -197,27 +206,31 @@ class Session:
         if first and data.startswith(MAGIC):
             self.received_bytes = 0
         self.received_bytes += len(data)
+        self._observer.taken(self.model, self.format, len(data))
 
     async def stop(self) -> None:
         """Accept that there is no more: the answer to what is left will follow, and ``end``."""
         await self._inbox.put(None)
 
     async def close(self) -> None:
-        """Drop it, whatever it does."""
+        """Drop it, whatever it does; a connection that there still is ends."""
+        self.break_off(dropped())
         self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        # Nothing that it waits for hangs on the client; should its decoder not end, so be it.
+        _, hanging = await asyncio.wait({self._task}, timeout=_CLOSE_S)
+        if hanging:
+            observe.write("stream_hangs", level=logging.ERROR)
 
     def _ready(self) -> str:
         told: dict[str, Any] = {
             "type": "ready",
             "session": self.id,
-            "model": self._model,
+            "model": self.model,
             "labels": self.labels,
             "hangover_s": self._phrasing.hangover_s,
             "resumed_at_s": round(self.position_s, 6),  # to the sample
         }
-        if self._format == "webm":
+        if self.format == "webm":
             told["received_bytes"] = self.received_bytes
         return json.dumps(told, ensure_ascii=False)
 
@@ -226,6 +239,7 @@ class Session:
             text = event.to_json()
             if isinstance(event, Final):
                 self._finals.append((event, text))
+                self._observer.segment(self.model, event.status)
             if self._outbox is not None:
                 self._outbox.put(text)
 
@@ -241,7 +255,7 @@ class Session:
         """Work off the inbox; at the end, say why."""
         reason = None
         try:
-            await (self._eat_pcm() if self._format == "pcm16" else self._eat_webm())
+            await (self._eat_pcm() if self.format == "pcm16" else self._eat_webm())
             await self._finish()
         except StreamError as refused:
             reason = refused
@@ -338,6 +352,7 @@ class Session:
                 )
             await asyncio.sleep(self._sound.delay_s(piece.size / rate))
             self._tell(await self._in_thread(stream.push, piece))
+            self._observer.heard(self.model, piece.size / rate)
 
     async def _finish(self) -> None:
         if self._stream is not None:

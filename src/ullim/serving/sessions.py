@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Literal
 
 from ullim.errors import UllimError
 from ullim.inference.predictor import Predictor
 from ullim.serving.problems import Problem
 from ullim.serving.service import Service
-from ullim.serving.session import POLICY, RESTART, TRY_LATER, Outbox, Session, StreamError
+from ullim.serving.session import (
+    POLICY,
+    RESTART,
+    TRY_LATER,
+    Outbox,
+    Session,
+    StreamError,
+    dropped,
+)
 from ullim.serving.webm import Decoding
-
-_GOODBYE_S = 2.0
 
 
 class Sessions:
@@ -24,14 +29,21 @@ class Sessions:
     def __init__(self, service: Service) -> None:
         """Hold no session yet; models are loaded when a stream asks for them."""
         self.limits = service.settings.stream
+        self.observer = service.observer
         self._service = service
         self._loading = asyncio.Lock()
         self._predictors: dict[str, Predictor] = {}
         self._sessions: dict[str, Session] = {}
-        self._beginning = 0  # each may have a decoder already
+        self._taken = (
+            0  # places, by sessions and by those that begin: each may have a decoder already
+        )
         self._expiry: dict[str, asyncio.TimerHandle] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "ullim-stream")
+        self.observer.streams.labels("open").set_function(
+            lambda: sum(session.is_attached for session in self._sessions.values())
+        )
+        self.observer.streams.labels("resumable").set_function(lambda: len(self._expiry))
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -49,12 +61,12 @@ class Sessions:
         Raises:
             StreamError: There are too many, or what is asked for there is not.
         """
-        self._make_room()
-        self._beginning += 1
+        self._take_place()
         try:
             session = await self._begun(model, labels, format, sampling_rate)
-        finally:
-            self._beginning -= 1
+        except BaseException:
+            self._taken -= 1
+            raise
         self._sessions[session.id] = session
         return session
 
@@ -84,6 +96,7 @@ class Sessions:
                 sampling_rate=sampling_rate,
                 limits=self.limits,
                 pool=self._pool,
+                observer=self.observer,
                 decoding=decoding,
             )
         except BaseException:
@@ -111,8 +124,15 @@ class Sessions:
     async def attach(
         self, session: Session, *, last_segment: int | None, received_s: float | None
     ) -> Outbox:
-        """Begin a connection; see ``Session.attach``."""
+        """Begin a connection; see ``Session.attach``.
+
+        Raises:
+            StreamError: The session was dropped meanwhile.
+        """
         outbox = await session.attach(last_segment, received_s)
+        if session.id not in self._sessions and not session.is_over:  # it made room for another
+            session.detach(outbox)
+            raise dropped()
         self._stay(session)  # the connection before this one has left only now
         return outbox
 
@@ -128,17 +148,14 @@ class Sessions:
             loop = asyncio.get_running_loop()
             self._expiry[session.id] = loop.call_later(self.limits.resume_s, self._drop, session)
 
-    async def stop(self) -> None:
-        """Break every connection off, and wait until each has been told why."""
+    def stop(self) -> None:
+        """Break every connection off; each tells its client why."""
         for session in self._sessions.values():
             session.break_off(StreamError("stopping", "the service is being stopped", RESTART))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_GOODBYE_S):
-                while any(session.is_attached for session in self._sessions.values()):
-                    await asyncio.sleep(0.01)
 
     async def close(self) -> None:
-        """Drop them all."""
+        """Break every connection off, and drop all sessions."""
+        self.stop()
         for session in list(self._sessions.values()):
             self._drop(session)
         await asyncio.gather(*self._closing)
@@ -157,15 +174,15 @@ class Sessions:
         if self._service.stopping:
             raise StreamError("stopping", "the service is being stopped; try again", TRY_LATER)
 
-    def _make_room(self) -> None:
+    def _take_place(self) -> None:
         self._check_open()
-        if len(self._sessions) + self._beginning < self.limits.max_sessions:
-            return
-        # Who has been away for longest is the least likely to come back.
-        if not self._expiry:
-            said = f"all {self.limits.max_sessions} streams are taken; try again later"
-            raise StreamError("busy", said, TRY_LATER)
-        self._drop(self._sessions[next(iter(self._expiry))])
+        if self._taken >= self.limits.max_sessions:
+            # Who has been away for longest is the least likely to come back.
+            if not self._expiry:
+                said = f"all {self.limits.max_sessions} streams are taken; try again later"
+                raise StreamError("busy", said, TRY_LATER)
+            self._drop(self._sessions[next(iter(self._expiry))])
+        self._taken += 1
 
     def _stay(self, session: Session) -> None:
         if (timer := self._expiry.pop(session.id, None)) is not None:
@@ -174,6 +191,7 @@ class Sessions:
     def _drop(self, session: Session) -> None:
         self._stay(session)
         if self._sessions.pop(session.id, None) is not None:
+            self._taken -= 1
             task = asyncio.get_running_loop().create_task(session.close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)

@@ -57,8 +57,8 @@ class Settings(BaseModel):
     Attributes:
         host: Address to listen on.
         port: Port to listen on; 0 for any free one.
-        token: What a client shows as ``Authorization: Bearer TOKEN``; needed unless ``host`` is
-            this machine's own.
+        token: What a client shows as ``Authorization: Bearer TOKEN``; needed unless ``host`` and
+            every one of ``allowed_hosts`` is this machine's own.
         allowed_hosts: Names of the service, beside this machine's, that a request may carry in
             ``Host``. With a token any name is taken where this is empty.
         models: Names or folders of the bundles to serve, the default first; none means all that
@@ -121,11 +121,13 @@ class Settings(BaseModel):
                 '"import secrets; print(secrets.token_urlsafe())"',
                 code="bad_token",
             )
-        if self.token is None and not is_loopback(self.host):
+        # A name that others call it by means a proxy, and that brings them all to 127.0.0.1.
+        outside = [name for name in (self.host, *self.allowed_hosts) if not is_loopback(name)]
+        if self.token is None and outside:
             raise UllimError(
-                f"{self.host} can be reached by others, and there is no token: put one into a "
-                "file and give --token-file, or into the variable ULLIM_TOKEN; or listen on "
-                "127.0.0.1",
+                f"others can reach the service by {outside[0]}, and there is no token: put one "
+                "into a file and give --token-file, or into the variable ULLIM_TOKEN; or listen on "
+                "127.0.0.1 and allow no other name",
                 code="needs_token",
             )
         return self

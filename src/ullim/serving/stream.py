@@ -55,39 +55,48 @@ class Start(BaseModel):
 
 async def converse(socket: WebSocket, sessions: Sessions, settings: Settings) -> None:
     """Serve one connection from its first message to its close."""
+    notes: dict[str, Any] = socket.scope.setdefault("ullim", {})
+    notes["code"] = "gone"  # as long as the service has not ended it
     try:
-        offered = socket.scope.get("subprotocols") or []
-        await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
-        start = await _first_message(socket, sessions.limits.start_s)
-        if not allowed(settings, start.token or _shown(socket)):
-            raise StreamError("unauthorized", "this service needs its token")
-        if start.session is not None:
-            session = sessions.find(start.session)
-        else:
-            session = await sessions.begin(
-                model=start.model,
-                labels=start.labels,
-                format=start.format,
-                sampling_rate=start.sampling_rate,
-            )
-    except StreamError as refused:
-        await _close(socket, refused)
-        return
-    except WebSocketDisconnect:
-        return
+        try:
+            reason = await _conversation(socket, sessions, settings, notes)
+        except StreamError as refused:
+            reason = refused
+        except WebSocketDisconnect:
+            return
+        notes["code"] = reason.code if reason else "end"
+        notes["close"] = reason.close if reason else 1000
+        await _close(socket, reason)
+    finally:
+        sessions.observer.stream_ended(notes["code"])
+
+
+async def _conversation(
+    socket: WebSocket, sessions: Sessions, settings: Settings, notes: dict[str, Any]
+) -> StreamError | None:
+    """Begin or go on with a session, until one side ends; return why, None where all is said."""
+    offered = socket.scope.get("subprotocols") or []
+    await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+    start = await _first_message(socket, sessions.limits.start_s)
+    if not allowed(settings, start.token or _shown(socket)):
+        raise StreamError("unauthorized", "this service needs its token")
+    if start.session is not None:
+        session = sessions.find(start.session)
+    else:
+        session = await sessions.begin(
+            model=start.model,
+            labels=start.labels,
+            format=start.format,
+            sampling_rate=start.sampling_rate,
+        )
+    notes.update(model=session.model, format=session.format)
     outbox = await sessions.attach(
         session, last_segment=start.last_segment, received_s=start.received_s
     )
-    reason: StreamError | None = None
     try:
-        reason = await _exchange(socket, sessions, session, outbox)
-    except StreamError as refused:
-        reason = refused
-    except WebSocketDisconnect:
-        return
+        return await _exchange(socket, sessions, session, outbox)
     finally:
         sessions.leave(session, outbox)
-    await _close(socket, reason)
 
 
 async def _exchange(

@@ -46,6 +46,7 @@ export function wordsOf(error) {
   if (`code_${error.code}` in STRINGS.en) return t(`code_${error.code}`);
   if (error.name === "NotAllowedError") return t("error_denied");
   if (error.name === "NotFoundError") return t("error_no_microphone");
+  if (error.name === "NoSoundError") return t("error_no_sound");
   if (error.code === "unreachable") return t("error_unreachable");
   if (error.code === "bad_answer" && !error.detail) return t("error_bad_answer", error);
   return error.detail || error.title || t("error_unexpected", { detail: error.message ?? error.code });

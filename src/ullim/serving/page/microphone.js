@@ -1,5 +1,7 @@
 // The microphone as pieces of 16-bit mono samples, for recording and for live mode alike.
 
+const WAIT_MS = 5000;
+
 /** Return whether this page may ask for a microphone: browsers allow it on HTTPS and localhost. */
 export function canListen() {
   return Boolean(navigator.mediaDevices?.getUserMedia && window.AudioWorkletNode);
@@ -20,11 +22,11 @@ export async function openMicrophone(onPiece, onLost = () => {}) {
   const context = new AudioContext();
   const closeAll = async () => {
     for (const track of stream.getTracks()) track.stop();
-    if (context.state !== "closed") await context.close();
+    if (context.state !== "closed") await inTime(context.close()).catch(() => {});
   };
   try {
     await context.audioWorklet.addModule(new URL("capture-worklet.js", import.meta.url));
-    await context.resume();
+    await inTime(context.resume());
   } catch (error) {
     await closeAll();
     throw error;
@@ -48,6 +50,14 @@ export async function openMicrophone(onPiece, onLost = () => {}) {
       await closeAll();
     },
   };
+}
+
+/** Fail where the browser's sound does not follow: Firefox waits without end for an output. */
+function inTime(work) {
+  const late = new Promise((_, reject) => {
+    setTimeout(() => reject(Object.assign(new Error("no sound"), { name: "NoSoundError" })), WAIT_MS);
+  });
+  return Promise.race([work, late]);
 }
 
 function toInt16(samples) {
