@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-all browser lint bench golden clean
+.PHONY: help demo test test-all browser fuzz lint bench golden clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -31,6 +31,10 @@ test-all: $(VENV)/dev ## Run every test
 browser: $(VENV)/dev ## Test the page in the Chromium of this machine
 	$(PIP) install -c constraints.txt -e ".[browser]"
 	$(BIN)/python -m pytest -m browser
+
+fuzz: $(VENV)/dev ## Damage recordings for ten minutes, and decode them
+	$(PIP) install atheris
+	$(BIN)/python tests/fuzz_decoding.py
 
 lint: $(VENV)/dev ## Check style, types and spelling
 	$(BIN)/ruff check .
