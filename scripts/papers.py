@@ -26,8 +26,8 @@ def beside_papers(results: Path) -> list[str]:
         "Accuracy in percent, since that is what the papers print. On random splits speakers are "
         "on both sides, as in the papers; the figure is the mean over seeds, each another split, "
         "with its standard deviation and the least and the largest. A paper's figure is of one "
-        "split. The last columns are what is left on speakers nobody heard. Layers that a paper does "
-        "not state are ours, as each recipe says line by line: a gap may be theirs.",
+        "split. The last columns are what is left on speakers nobody heard. Layers that a paper "
+        "does not state are ours, as each recipe says line by line: a gap may be theirs.",
         "",
         "| system | profile | epochs | parameters | the paper | random splits, mean (sd) "
         "| least to largest | seeds | minutes | unheard speakers | protocol |",

@@ -19,6 +19,7 @@ NETWORKS = [
     name
     for name in recipe_paths()
     if name.startswith(("eom2021", "park2018", "endtoend", "simple-rnn"))
+    and name != "eom2021-cnn2d-gender"
 ]
 
 
@@ -96,6 +97,27 @@ def test_a_vote_that_asks_for_neutral(own):
     assert on_recordings(changed, [pair]).task.labels == ("sadness", "anger")
 
 
+def test_raters_vote(tmp_path, own):
+    own(3)
+    lines = ["file,votes,speaker"]
+    for speaker in range(3):
+        lines += [
+            f"{speaker}-neutral-0.wav,r1:neutral;r2:anger;r3:anger,s{speaker}",
+            f"{speaker}-sadness-0.wav,r1:anger;r2:sadness;r3:sadness,s{speaker}",
+        ]
+    (tmp_path / "manifest.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    found = on_recordings(load_recipe("eom2021-fcn"), [f"manifest={tmp_path}"])
+    assert found.task.votes == "majority"
+    assert found.task.labels == ("sadness", "anger"), "neutral was heard by one of three"
+    assert "the rule is majority" in found.description
+
+
+def test_labels_by_gender_are_no_labels_of_ones_own(own):
+    with pytest.raises(RecipeError, match="take the recipe without that") as refused:
+        on_recordings(load_recipe("eom2021-cnn2d-gender"), [own(3)])
+    assert refused.value.code == "split_labels"
+
+
 def test_an_unknown_corpus_is_told(tmp_path):
     with pytest.raises(UllimError, match="no corpus is called 'mine'"):
         on_recordings(load_recipe("eom2021-fcn"), [f"mine={tmp_path}"])
@@ -149,6 +171,27 @@ def test_both_kinds_of_corpora(call, own):
     )
     assert code == 2
     assert "give one of them" in said.err
+
+
+@pytest.mark.parametrize(
+    "change", ["task.labels=[anger, sadness]", "protocols=[{name: random}]", "task=emodb-5"]
+)
+def test_what_the_recordings_decide_cannot_be_set(change, call, own):
+    own(3)
+    arguments = ("run", "eom2021-fcn", "-p", "random", "--on", "manifest=.", "--set", change)
+    code, said = call(*arguments)
+    assert code == 2
+    assert "cannot stand beside --on" in said.err
+
+
+def test_no_speakers(call, own, tmp_path):
+    own(3, speakers=False)
+    code, _ = call("run", "eom2021-fcn", "-p", "random", "--on", "manifest=.", *SET, "-o", "run")
+    assert code == 0
+    options = ("--on", "manifest=.", "--run", "run", "--out", "mine")
+    assert call("train", "eom2021-fcn", *options, *SET)[0] == 0, "its own protocol may be stated"
+    card = (tmp_path / "mine" / "card.md").read_text(encoding="utf-8")
+    assert "18 clips, speakers not told" in card
 
 
 def test_all_recipes_of_a_tag_on_them(call, own, tmp_path, monkeypatch):

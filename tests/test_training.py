@@ -951,7 +951,12 @@ class TestNetworkClassifier:
         )
 
     @pytest.mark.parametrize("share", [0.0, 0.3])
-    def test_ctrl_c_stops_a_fit_that_the_next_one_finishes(self, share, toy, tmp_path, monkeypatch):
+    def test_ctrl_c_stops_a_fit_that_the_next_one_finishes(
+        self, share, toy, tmp_path, monkeypatch, request
+    ):
+        # What a shell starts in the background is deaf to it.
+        deaf = signal.signal(signal.SIGINT, signal.default_int_handler)
+        request.addfinalizer(lambda: signal.signal(signal.SIGINT, deaf))
         X, y, groups = toy
         training = QUICK.model_copy(update={"epochs": 4, "validation_share": share})
         whole = classifier(training=training).fit(X, y, groups)

@@ -187,6 +187,16 @@ def resolve(
             "--corpus gives the recipe its own corpora and --on others instead; give one of them",
             code="which_corpora",
         )
+    fixed = ("task", "protocols", "bundle", "status", "reported", "measured")
+    for override in overrides or ():
+        key = override.partition("=")[0]
+        if key.partition(".")[0] in fixed and not key.startswith("task.corpora."):
+            raise RecipeError(
+                f"--set {key} cannot stand beside --on, which takes labels and protocol from the "
+                "recordings; for other ones copy the recipe (`ullim recipes show`) and name the "
+                "corpus in it",
+                code="bad_override",
+            )
     return on_recordings(resolved, on), on
 
 

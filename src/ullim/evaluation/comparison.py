@@ -151,9 +151,12 @@ class _Side:
         if self.items.keys() != other.items.keys():
             only = len(self.items.keys() - other.items.keys())
             others = len(other.items.keys() - self.items.keys())
+            seeds = [set(side.run.details["seeds"]) for side in (self, other)]
+            shared = ",".join(map(str, sorted(seeds[0] & seeds[1])))
+            hint = f" (both have --seeds {shared})" if shared and seeds[0] != seeds[1] else ""
             return (
                 f"{len(self.items)} and {len(other.items)} items, of which {only} and {others} the "
-                "other lacks"
+                f"other lacks{hint}"
             )
         if self.items != other.items:
             apart = sum(self.items[name] != other.items[name] for name in self.items)

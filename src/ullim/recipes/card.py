@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ullim.bundle import Figure, Manifest
+from ullim.bundle import Figure, Manifest, TrainedOn
 from ullim.recipes.schema import Recipe
 from ullim.registry import component
 
@@ -37,9 +37,8 @@ def render(
                 "**Not for:** " + (recipe.bundle.not_for.strip() or "not stated."),
                 "## Data",
                 "\n".join(
-                    f"- {part.title}: {part.utterances} clips, {part.speakers} "
-                    f"{'folds' if part.name == 'esc10' else 'speakers'}. Licence: {part.licence}. "
-                    f"{part.citation}"
+                    f"- {part.title}: {part.utterances} clips, {_who(part)}. "
+                    f"Licence: {part.licence}. {part.citation}"
                     + "".join(
                         f"\n  - {defect}"
                         for defect in component("corpora", part.name).known_defects
@@ -77,6 +76,12 @@ def render(
         )
         + "\n"
     )
+
+
+def _who(part: TrainedOn) -> str:
+    if not part.speakers:
+        return "speakers not told, so each clip counts as one"
+    return f"{part.speakers} {'folds' if part.name == 'esc10' else 'speakers'}"
 
 
 def _heard(figures: tuple[Figure, ...]) -> str:

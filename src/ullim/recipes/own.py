@@ -8,6 +8,7 @@ from ullim.corpora.folders import corpus_folders
 from ullim.errors import RecipeError
 from ullim.evaluation.protocols import LeaveOneSpeakerOut, Protocol, RandomSplit, SpeakerKfold
 from ullim.recipes.schema import Recipe, Shipping, parse_recipe
+from ullim.recipes.table import load_table
 from ullim.recipes.task import CorpusPart, Task
 from ullim.registry import component
 from ullim.types import LABELS, NO_SPEECH, Utterance
@@ -24,6 +25,9 @@ def on_recordings(recipe: Recipe, pairs: Sequence[str]) -> Recipe:
     Where speakers are not told, or only two, a random split is what is left, and no figure of it
     says anything about strangers.
 
+    Where an utterance has several raters' votes, the recipe's rule makes one label of them, or the
+    majority where it has none.
+
     Args:
         recipe: The published system.
         pairs: ``NAME=PATH`` of each corpus: ``recordings``, ``manifest``, ``hf_audio``,
@@ -34,32 +38,43 @@ def on_recordings(recipe: Recipe, pairs: Sequence[str]) -> Recipe:
             them.
         CorpusError: They cannot be read.
     """
-    parts, utterances = [], []
-    labels: set[str] = set()
-    for name, folder in corpus_folders(pairs).items():
-        part = _part(recipe, name)
-        corpus = part.loader()
-        found = corpus.load(folder)
-        labels.update(corpus.offered(found))
-        utterances += found
-        parts.append(part)
-    ordered = [label for label in (*LABELS, NO_SPEECH) if label in labels]
-    if len(ordered) < 2:
-        told = ", ".join(ordered) or "no label"
+    if recipe.task.split_by is not None:
         raise RecipeError(
-            f"the recordings carry {told}; two emotions are the least that can be told apart",
-            code="too_few_labels",
+            f"{recipe.name} tells {recipe.task.split_by}s apart in its labels, which recordings of "
+            "one's own do not; take the recipe without that",
+            code="split_labels",
         )
+    folders = corpus_folders(pairs, option="--on")
+    parts = tuple(_part(recipe, name) for name in folders)
+    found = [(part.loader(), folders[part.name]) for part in parts]
+    utterances = [(corpus, corpus.load(folder)) for corpus, folder in found]
+    labels = {label for corpus, heard in utterances for label in corpus.offered(heard)}
+    votes = recipe.task.votes
+    if votes == "first" and any(len(u.votes) > 1 for _, heard in utterances for u in heard):
+        votes = "majority"
     names = [part.name for part in parts]
-    task = Task(labels=tuple(ordered), corpora=tuple(parts), title=f"Own: {', '.join(names)}")
+    title = f"Own: {', '.join(names)}"
+    # What raters vote for and what comes of it are not the same labels.
+    for _ in range(2):
+        ordered = tuple(label for label in (*LABELS, NO_SPEECH) if label in labels)
+        if len(ordered) < 2:
+            told = ", ".join(ordered) or "no label"
+            raise RecipeError(
+                f"the recordings carry {told}; two emotions are the least that can be told apart",
+                code="too_few_labels",
+            )
+        task = Task(labels=ordered, votes=votes, corpora=parts, title=title)
+        table = load_table(recipe.model_copy(update={"task": task}), folders)
+        labels = set(table.names)
     changes = {
         "name": f"{recipe.name}-on-{'-'.join(names)}",
         "description": f"Fitted on {', '.join(names)} and on nothing else. About the system as it "
-        f"was published: {recipe.description}",
+        f"was published: {recipe.description}"
+        + (f" Of several raters' votes, the rule is {votes}." if votes != "first" else ""),
         "title": f"{recipe.title}; fitted on {', '.join(names)}",
         "status": "method-only",
         "task": task,
-        "protocols": (_protocol(utterances),),
+        "protocols": (_protocol(table.utterances),),
         "bundle": Shipping(),
         "reported": (),
         "measured": (),

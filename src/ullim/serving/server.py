@@ -65,7 +65,7 @@ class _Server(uvicorn.Server):
         # which tell why, with it.
         with suppress(TimeoutError):
             async with asyncio.timeout(_GOODBYE_S):
-                while self._streams():
+                while self._streams() and not self.force_exit:
                     await asyncio.sleep(0.01)
         for stream in self._streams():  # uvicorn would wait until they have taken what waits
             stream.transport.abort()
