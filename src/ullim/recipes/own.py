@@ -8,7 +8,7 @@ from ullim.corpora.folders import corpus_folders
 from ullim.errors import RecipeError
 from ullim.evaluation.protocols import LeaveOneSpeakerOut, Protocol, RandomSplit, SpeakerKfold
 from ullim.recipes.schema import Recipe, Shipping, parse_recipe
-from ullim.recipes.table import load_table
+from ullim.recipes.table import Table, load_table
 from ullim.recipes.task import CorpusPart, Task
 from ullim.registry import component
 from ullim.types import LABELS, NO_SPEECH, Utterance
@@ -46,26 +46,26 @@ def on_recordings(recipe: Recipe, pairs: Sequence[str]) -> Recipe:
         )
     folders = corpus_folders(pairs, option="--on")
     parts = tuple(_part(recipe, name) for name in folders)
-    found = [(part.loader(), folders[part.name]) for part in parts]
-    utterances = [(corpus, corpus.load(folder)) for corpus, folder in found]
-    labels = {label for corpus, heard in utterances for label in corpus.offered(heard)}
-    votes = recipe.task.votes
-    if votes == "first" and any(len(u.votes) > 1 for _, heard in utterances for u in heard):
-        votes = "majority"
     names = [part.name for part in parts]
-    title = f"Own: {', '.join(names)}"
+    votes = recipe.task.votes
+
+    def rows() -> Table:
+        task = Task(labels=(*LABELS, NO_SPEECH), votes=votes, corpora=parts)
+        return load_table(recipe.model_copy(update={"task": task}), folders)
+
+    table = rows()
+    if votes == "first" and any(len(utterance.votes) > 1 for utterance in table.utterances):
+        votes = "majority"
+        table = rows()
     # What raters vote for and what comes of it are not the same labels.
-    for _ in range(2):
-        ordered = tuple(label for label in (*LABELS, NO_SPEECH) if label in labels)
-        if len(ordered) < 2:
-            told = ", ".join(ordered) or "no label"
-            raise RecipeError(
-                f"the recordings carry {told}; two emotions are the least that can be told apart",
-                code="too_few_labels",
-            )
-        task = Task(labels=ordered, votes=votes, corpora=parts, title=title)
-        table = load_table(recipe.model_copy(update={"task": task}), folders)
-        labels = set(table.names)
+    carried = set(table.names)
+    labels = tuple(label for label in (*LABELS, NO_SPEECH) if label in carried)
+    if len(labels) < 2:
+        raise RecipeError(
+            f"the recordings carry {', '.join(labels)}; two emotions are the least that can be "
+            "told apart",
+            code="too_few_labels",
+        )
     changes = {
         "name": f"{recipe.name}-on-{'-'.join(names)}",
         "description": f"Fitted on {', '.join(names)} and on nothing else. About the system as it "
@@ -73,7 +73,7 @@ def on_recordings(recipe: Recipe, pairs: Sequence[str]) -> Recipe:
         + (f" Of several raters' votes, the rule is {votes}." if votes != "first" else ""),
         "title": f"{recipe.title}; fitted on {', '.join(names)}",
         "status": "method-only",
-        "task": task,
+        "task": Task(labels=labels, votes=votes, corpora=parts, title=f"Own: {', '.join(names)}"),
         "protocols": (_protocol(table.utterances),),
         "bundle": Shipping(),
         "reported": (),
