@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import subprocess
+import sys
 import threading
 import tracemalloc
 from collections.abc import Callable
@@ -791,6 +793,28 @@ class TestModels:
         assert models.find("toy") == toy_bundle
         mine = models.add(make_bundle(tmp_path / "other"), "toy")
         assert models.find("toy") == mine
+
+
+@pytest.mark.parametrize(("wish", "told"), [(None, False), ("0", True)])
+def test_nobody_is_told_what_is_predicted(wish, told, tmp_path, monkeypatch):
+    """ONNX Runtime gives the machine a number and queues reports, unless ullim stops it."""
+    import onnxruntime
+
+    if told and tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 29):
+        pytest.skip("this ONNX Runtime tells nobody, whatever is wished")
+    # It also keeps still under tests and CI, which would make this pass for nothing.
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "XDG_CACHE_HOME": str(tmp_path),
+        **({} if wish is None else {"ORT_DISABLE_TELEMETRY": wish}),
+    }
+    code = "import ullim; print(ullim.predict(ullim.demo_clip()).status)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "ok\n"
+    assert bool(list(tmp_path.rglob("*onnxruntime*"))) is told
 
 
 def test_nothing_is_opened_after_loading(predictor, make_speech, monkeypatch):

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,10 @@ from ullim._version import __version__
 if TYPE_CHECKING:
     from ullim.inference.predictor import Predictor
     from ullim.types import Prediction
+
+# ONNX Runtime from 1.29 on gives the machine a number as soon as it is imported and reports the
+# models it runs to its maker. Nothing of ullim's does; who wants that sets the variable to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["__version__", "demo_clip", "load", "predict"]
 
