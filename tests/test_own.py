@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("lightning")
 
 from ullim.cli import main
+from ullim.cli.run import resolve
 from ullim.errors import RecipeError, UllimError
 from ullim.recipes import recipe_paths
 from ullim.recipes.own import on_recordings
@@ -162,6 +163,77 @@ def test_a_card_says_where_speakers_are_shared(call, own, tmp_path):
     assert "says nothing about strangers" in card
     assert "| manifest | random, speakers shared |" in card
     assert "Every tested clip" not in card
+
+
+def _renamed(folder):
+    """Write a table with columns and labels of somebody else's."""
+    table = (folder / "manifest.csv").read_text(encoding="utf-8")
+    table = table.replace("file,label,", "wav,mood,").replace("neutral,", "flat,")
+    (folder / "manifest.csv").unlink()
+    (folder / "list.csv").write_text(table, encoding="utf-8")
+
+
+OPTIONS = [
+    word
+    for option in ("columns={file: wav, label: mood}", "label_map={flat: neutral}")
+    for word in ("--option", option)
+]
+
+
+def test_a_table_in_other_words(call, own, tmp_path):
+    own(3)
+    _renamed(tmp_path)
+    arguments = ("run", "eom2021-fcn", "-p", "random", "--on", "manifest=list.csv", *SET)
+    code, said = call(*arguments)
+    assert code == 2
+    assert "lacks the column" in said.err
+    assert "option columns" in said.err
+    code, said = call(*arguments, *OPTIONS, "--out", "run")
+    assert code == 0, said.err
+    recorded = (tmp_path / "run" / "recipe.yaml").read_text(encoding="utf-8")
+    assert "flat: neutral" in recorded
+    ran = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    assert "--option 'label_map={flat: neutral}'" in ran["command"]
+
+
+def test_options_of_one_of_several_corpora(own, tmp_path, toy_corpus):
+    own(3)
+    _renamed(tmp_path)
+    pairs = [f"manifest={tmp_path / 'list.csv'}", f"recordings={toy_corpus('recordings')}"]
+    given = [word for word in OPTIONS if word != "--option"]
+
+    def resolved(options):
+        return resolve("eom2021-fcn", None, pairs, options, overrides=None, profile="full")
+
+    with pytest.raises(UllimError, match=r"as NAME\.KEY=VALUE with NAME one of: manifest, rec"):
+        resolved(given)
+    pattern = 'recordings.pattern="{content}_{person}_{emotion}.wav"'
+    recipe, _ = resolved([*(f"manifest.{option}" for option in given), pattern])
+    parts = {part.name: part.options for part in recipe.task.corpora}
+    assert parts["manifest"]["label_map"] == {"flat": "neutral"}
+    assert parts["recordings"] == {"pattern": "{content}_{person}_{emotion}.wav"}
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("colums={file: wav}", "colums is none of them; it has: label_map"),
+        ("label_map={flat: bored}", "unknown labels ['bored']"),
+        ("columns", "takes KEY=VALUE"),
+    ],
+)
+def test_a_wrong_option_is_told_once(option, told, call, own):
+    own(3)
+    code, said = call("run", "--all-of", "eom2021", "--on", "manifest=.", "--option", option)
+    assert code == 2
+    assert " ".join(said.err.split()).count(told) == 1
+
+
+def test_options_are_for_other_recordings(call, tmp_path):
+    arguments = ("train", "eom2021-fcn", "--corpus", f"ravdess={tmp_path}", "--out", "mine")
+    code, said = call(*arguments, "--option", "audio=any")
+    assert code == 2
+    assert "--set task.corpora.0.options.audio=any" in said.err
 
 
 def test_both_kinds_of_corpora(call, own):

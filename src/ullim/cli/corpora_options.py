@@ -57,6 +57,36 @@ def read_as(name: str, options: Sequence[str] | None = None) -> Corpus:
     return corpus
 
 
+def options_of(names: Sequence[str], options: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return how some corpora are read, by name.
+
+    Args:
+        names: Of the corpora.
+        options: ``KEY=VALUE`` each where there is one corpus, else ``NAME.KEY=VALUE``.
+
+    Raises:
+        UllimError: An option is for none of them, or the corpus has no such option.
+    """
+    from ullim.errors import UllimError
+
+    said: dict[str, list[str]] = {}
+    for option in options:
+        name, dot, rest = option.partition("=")[0].partition(".")
+        if not dot and len(names) == 1:
+            said.setdefault(names[0], []).append(option)
+        elif dot and rest and name in names:
+            said.setdefault(name, []).append(option.removeprefix(f"{name}."))
+        else:
+            raise UllimError(
+                f"--option {option}: say of which corpus, as NAME.KEY=VALUE with NAME one of: "
+                f"{', '.join(names)}",
+                code="bad_option",
+            )
+    return {
+        name: read_as(name, given).model_dump(exclude_unset=True) for name, given in said.items()
+    }
+
+
 def described(cls: type[Corpus]) -> list[dict[str, Any]]:
     """Return the options of a corpus: ``name``, ``takes``, ``default`` and ``about``."""
     about: dict[str, str] = {}

@@ -28,6 +28,15 @@ On = Annotated[
         "the labels they carry: recordings, manifest, hf_audio (a folder for each emotion), ...",
     ),
 ]
+Reading = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="[NAME.]KEY=VALUE",
+        help="How to read what --on names, such as columns={file: wav, label: mood} "
+        "(`ullim corpora show NAME` lists them); may be repeated.",
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", help="dotted.key=value over the recipe, e.g. training.epochs=5."),
@@ -95,6 +104,7 @@ def run(
     all_of: AllOf = None,
     corpus: Corpus = None,
     on: On = None,
+    option: Reading = None,
     seeds: Annotated[str, typer.Option(help="One number, a list 0,1,2 or a range 0-4.")] = "0",
     out: Annotated[
         Path | None,
@@ -132,6 +142,7 @@ def run(
             protocols=protocols,
             corpora=corpus or (),
             on=on or (),
+            options=option or (),
             seeds=numbers,
             out=out or Path("runs"),
             overrides=overrides or (),
@@ -142,7 +153,7 @@ def run(
         return
     from ullim.recipes import runner
 
-    resolved, pairs = resolve(recipe, corpus, on, overrides=overrides, profile=profile)
+    resolved, pairs = resolve(recipe, corpus, on, option, overrides=overrides, profile=profile)
     folder = out or Path("runs") / runner.run_name(resolved, protocols[0], profile)
     with StageProgress() as progress:
         metrics = runner.run(
@@ -167,6 +178,7 @@ def resolve(
     recipe: str,
     corpora: Sequence[str] | None,
     on: Sequence[str] | None,
+    options: Sequence[str] | None = None,
     *,
     overrides: Sequence[str] | None,
     profile: str,
@@ -174,13 +186,22 @@ def resolve(
     """Return a recipe as the options make it, and ``NAME=PATH`` of the corpora it is fitted on.
 
     Raises:
-        RecipeError: There is no such recipe, it is wrong, or both kinds of corpora are given.
+        UllimError: There is no such recipe, it is wrong, both kinds of corpora are given, or the
+            options are wrong or for corpora that the recipe names itself.
     """
+    from ullim.cli.corpora_options import options_of
+    from ullim.corpora.folders import corpus_folders
     from ullim.recipes.own import on_recordings
     from ullim.recipes.schema import load_recipe
 
     resolved = load_recipe(recipe, overrides=overrides or (), profile=profile)
     if not on:
+        if options:
+            raise RecipeError(
+                "--option says how to read what --on names; a recipe's own corpora take "
+                f"--set task.corpora.0.options.{options[0]}",
+                code="which_corpora",
+            )
         return resolved, corpora or ()
     if corpora:
         raise RecipeError(
@@ -197,7 +218,8 @@ def resolve(
                 "corpus in it",
                 code="bad_override",
             )
-    return on_recordings(resolved, on), on
+    reading = options_of(list(corpus_folders(on, option="--on")), options or ())
+    return on_recordings(resolved, on, reading), on
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ def run_all(
     protocols: Sequence[str],
     corpora: Sequence[str],
     on: Sequence[str],
+    options: Sequence[str],
     seeds: Sequence[int],
     out: Path,
     overrides: Sequence[str],
@@ -59,7 +60,7 @@ def run_all(
     work = []
     for name in chosen:
         try:
-            recipe, _ = resolve(name, corpora, on, overrides=overrides, profile=profile)
+            recipe, _ = resolve(name, corpora, on, options, overrides=overrides, profile=profile)
         except UllimError as error:
             outcomes.append(_Outcome(name, f"failed: {str(error).splitlines()[0]}"))
             continue
@@ -71,7 +72,10 @@ def run_all(
         own = [protocol.name for protocol in recipe.protocols]
         work += [(name, recipe, wanted, protocol) for protocol in protocols or own]
     if not work:
-        lines = "; ".join(f"{outcome.name}: {outcome.state}" for outcome in outcomes)
+        names: dict[str, list[str]] = {}
+        for outcome in outcomes:
+            names.setdefault(outcome.state, []).append(outcome.name)
+        lines = "; ".join(f"{', '.join(those)}: {state}" for state, those in names.items())
         raise RecipeError(f"nothing tagged {tag!r} can be run: {lines}", code="nothing_to_run")
     with StageProgress() as progress:
         for done, (name, recipe, wanted, protocol) in enumerate(work):
@@ -86,7 +90,16 @@ def run_all(
                     seeds=seeds,
                     out=folder,
                     command=_command(
-                        name, protocol, pairs, bool(on), seeds, folder, overrides, profile, jobs
+                        name,
+                        protocol,
+                        pairs,
+                        bool(on),
+                        options,
+                        seeds,
+                        folder,
+                        overrides,
+                        profile,
+                        jobs,
                     ),
                     profile=profile,
                     jobs=jobs,
@@ -115,6 +128,7 @@ def _command(
     protocol: str,
     pairs: Sequence[str],
     instead: bool,
+    options: Sequence[str],
     seeds: Sequence[int],
     folder: Path,
     overrides: Sequence[str],
@@ -124,6 +138,7 @@ def _command(
     """Return what does one of the runs alone: that is what a reader repeats."""
     words = ["ullim", "run", recipe, "--protocol", protocol]
     words += [word for pair in pairs for word in ("--on" if instead else "--corpus", pair)]
+    words += [word for option in options for word in ("--option", option)]
     words += ["--seeds", ",".join(map(str, seeds))] if list(seeds) != [0] else []
     words += [word for override in overrides for word in ("--set", override)]
     words += ["--profile", profile] if profile != "full" else []

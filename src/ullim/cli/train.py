@@ -17,6 +17,7 @@ from ullim.cli.run import (
     On,
     Overrides,
     Profile,
+    Reading,
     Recipe,
     require_training,
     resolve,
@@ -28,6 +29,7 @@ def train(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the bundle.")],
     corpus: Corpus = None,
     on: On = None,
+    option: Reading = None,
     runs: Annotated[
         list[Path] | None,
         typer.Option(
@@ -52,7 +54,7 @@ def train(
     from ullim.features.cache import FeatureStore
     from ullim.recipes import ship
 
-    resolved, pairs = resolve(recipe, corpus, on, overrides=overrides, profile=profile)
+    resolved, pairs = resolve(recipe, corpus, on, option, overrides=overrides, profile=profile)
     with StageProgress() as progress:
         folder = ship.train(
             resolved,

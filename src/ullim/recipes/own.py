@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ullim.corpora.folders import corpus_folders
 from ullim.errors import RecipeError
@@ -17,7 +18,11 @@ _FOLDS = 5
 _FEW = 10
 
 
-def on_recordings(recipe: Recipe, pairs: Sequence[str]) -> Recipe:
+def on_recordings(
+    recipe: Recipe,
+    pairs: Sequence[str],
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Recipe:
     """Return a recipe that is fitted and tested on other recordings, with the labels they carry.
 
     Features, model and training stay; the paper's figures and ours do not. It is tested on
@@ -32,6 +37,8 @@ def on_recordings(recipe: Recipe, pairs: Sequence[str]) -> Recipe:
         recipe: The published system.
         pairs: ``NAME=PATH`` of each corpus: ``recordings``, ``manifest``, ``hf_audio``,
             ``audformat``, or one that ullim knows.
+        options: How to read a corpus (``ullim corpora show NAME``), by its name; over those of the
+            recipe where it reads a corpus of this name itself.
 
     Raises:
         RecipeError: The recordings carry fewer than two labels, or the recipe cannot be fitted on
@@ -45,7 +52,7 @@ def on_recordings(recipe: Recipe, pairs: Sequence[str]) -> Recipe:
             code="split_labels",
         )
     folders = corpus_folders(pairs, option="--on")
-    parts = tuple(_part(recipe, name) for name in folders)
+    parts = tuple(_part(recipe, name, (options or {}).get(name, {})) for name in folders)
     names = [part.name for part in parts]
     votes = recipe.task.votes
 
@@ -84,13 +91,11 @@ def on_recordings(recipe: Recipe, pairs: Sequence[str]) -> Recipe:
     return parse_recipe(changed.model_dump(mode="json"), f"{recipe.name} on {', '.join(names)}")
 
 
-def _part(recipe: Recipe, name: str) -> CorpusPart:
-    """Return how the recipe reads a corpus of this name, where it does; else the plain way."""
-    for part in recipe.task.corpora:
-        if part.name == name:
-            return CorpusPart(name=name, options=part.options)
+def _part(recipe: Recipe, name: str, options: Mapping[str, Any]) -> CorpusPart:
+    """Return a corpus as the recipe reads one of this name, and over that by the options."""
     component("corpora", name)  # its refusal names those there are
-    return CorpusPart(name=name)
+    own = next((part.options for part in recipe.task.corpora if part.name == name), {})
+    return CorpusPart(name=name, options={**own, **options})
 
 
 def _protocol(utterances: Sequence[Utterance]) -> Protocol:
