@@ -155,7 +155,14 @@ class TestAudit:
             "test_rows_with_trained_near_duplicate": None,
             "test_rows_overlapping_a_trained_stretch": [],
             "rows_too_short_for_a_fingerprint": None,
+            "rows_without_speaker": 0,
+            "rows_without_text": 0,
         }
+
+    def test_what_cannot_be_seen_is_counted(self):
+        rows = (*self.rows, utterance(4, speaker=None, sentence_id=None))
+        found = audit(rows, (*self.hashes, "h4"), [Fold("1", np.array([0]), np.array([4]))])
+        assert (found["rows_without_speaker"], found["rows_without_text"]) == (1, 1)
 
     def test_planted_speaker(self):
         found = audit(self.rows, self.hashes, [Fold("1", np.array([0, 2]), np.array([1, 3]))])

@@ -155,6 +155,20 @@ def test_from_recordings_to_answers_in_one_command(call, own, tmp_path):
     assert "| manifest | leave-one-speaker-out |" in card
 
 
+@pytest.mark.parametrize("recipe", ["simple-rnn-ravdess", "mfcc-svm-emodb"])
+def test_one_voice(recipe, call, own, tmp_path):
+    """Somebody's own voice alone: what stops early or chooses has only clips to go by."""
+    own(1)
+    small = {"simple-rnn-ravdess": ("--set", "training.epochs=1")}
+    arguments = ("--on", "manifest=.", *small.get(recipe, ()), "--out", "mine")
+    code, said = call("train", recipe, *arguments)
+    assert code == 0, said.err
+    manifest = json.loads((tmp_path / "mine" / "bundle.json").read_text(encoding="utf-8"))
+    assert "clips (no second speaker is told)" in json.dumps(manifest)
+    card = (tmp_path / "mine" / "card.md").read_text(encoding="utf-8")
+    assert "says nothing about strangers" in card
+
+
 def test_a_card_says_where_speakers_are_shared(call, own, tmp_path):
     own(2)
     code, _ = call("train", "eom2021-fcn", "--on", "manifest=.", *SET, "--out", "mine")
@@ -258,8 +272,10 @@ def test_what_the_recordings_decide_cannot_be_set(change, call, own):
 
 def test_no_speakers(call, own, tmp_path):
     own(3, speakers=False)
-    code, _ = call("run", "eom2021-fcn", "-p", "random", "--on", "manifest=.", *SET, "-o", "run")
+    options = ("--on", "manifest=.", *SET, "-o", "run")
+    code, said = call("run", "eom2021-fcn", "-p", "random", *options)
     assert code == 0
+    assert "0 speakers on both sides (not told for 18 rows)" in " ".join(said.err.split())
     options = ("--on", "manifest=.", "--run", "run", "--out", "mine")
     assert call("train", "eom2021-fcn", *options, *SET)[0] == 0, "its own protocol may be stated"
     card = (tmp_path / "mine" / "card.md").read_text(encoding="utf-8")

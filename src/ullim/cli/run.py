@@ -247,9 +247,15 @@ def print_metrics(metrics: dict[str, Any]) -> None:
     columns = ("corpus", "n", "speakers", "UA", "WA", "macro-F1", "ECE", "majority WA")
     print_table("95 % intervals over speakers", columns, rows)
     leakage = metrics["leakage"]
+    unknown = {
+        what: f" (not told for {leakage[key]} rows)" if leakage.get(key) else ""
+        for what, key in (("speaker", "rows_without_speaker"), ("text", "rows_without_text"))
+    }
     note(
-        f"leakage: {len(leakage['speakers_on_both_sides'])} speakers on both sides; "
+        f"leakage: {len(leakage['speakers_on_both_sides'])} speakers on both "
+        f"sides{unknown['speaker']}; "
         f"{leakage['share_of_test_rows_with_trained_sentence']:.0%} of tested rows say a trained "
-        f"sentence; {len(leakage['test_rows_with_trained_recording'])} are trained recordings, "
+        f"sentence{unknown['text']}; "
+        f"{len(leakage['test_rows_with_trained_recording'])} are trained recordings, "
         f"{len(leakage['test_rows_with_trained_near_duplicate'])} nearly"
     )

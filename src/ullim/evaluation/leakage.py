@@ -96,7 +96,8 @@ def audit(
         was trained on; test rows whose very recording was trained on; test rows that hold a
         recording that was trained on in another form (cut, padded, re-encoded), each with the
         trained row that is most alike; test rows whose stretch of a file overlaps a trained one;
-        and how many rows are too short for a fingerprint to tell. What was not looked for is null.
+        how many rows are too short for a fingerprint to tell; and how many tell no speaker or no
+        words, so that theirs cannot be seen to cross. What was not looked for is null.
     """
     n_rows = len(utterances)
     speaker_names, speakers = codes_of(f"{u.corpus}/{u.speaker or '?' + u.id}" for u in utterances)
@@ -145,6 +146,8 @@ def audit(
             {utterances[row].id for row in np.flatnonzero(same_stretch).tolist()}
         ),
         "rows_too_short_for_a_fingerprint": None if short is None else sum(short),
+        "rows_without_speaker": sum(u.speaker is None for u in utterances),
+        "rows_without_text": sum(text_key(u) is None for u in utterances),
     }
 
 

@@ -210,10 +210,14 @@ def make_estimator(
 def fit(estimator: Classifier, table: Table, prepared: Prepared, rows: Any) -> Classifier:
     """Fit an estimator on some rows of a table, with their views and speakers."""
     clean, *augmented = prepared.take(rows)
+    groups = speaker_keys([table.utterances[row] for row in rows]).tolist()
+    if len(set(groups)) == 1 and not getattr(estimator, "transductive", False):
+        # Of one voice nobody is left to validate on: its clips must do, as for unknown speakers.
+        groups = [f"{group}/{row}" for group, row in zip(groups, rows, strict=True)]
     return estimator.fit(
         clean,
         table.targets[rows],
-        groups=speaker_keys([table.utterances[row] for row in rows]).tolist(),
+        groups=groups,
         views=augmented,
     )
 

@@ -150,7 +150,7 @@ def train(
         decision=recipe.decision,
         calibration=bundle.Calibration(
             temperature=temperature,
-            fitted_on=_fitted_on(recipe),
+            fitted_on=_fitted_on(recipe, table),
         ),
         reject_threshold=round(threshold, 4),
         licence=recipe.bundle.licence,
@@ -176,7 +176,10 @@ def train(
     return written
 
 
-def _fitted_on(recipe: Recipe) -> str:
+def _fitted_on(recipe: Recipe, table: Table) -> str:
+    apart = "speakers"
+    if len({(u.corpus, u.speaker) for u in table.utterances}) == 1:
+        apart = "clips (no second speaker is told)"
     parts = recipe.model.members if isinstance(recipe.model, Fusion) else ()
     told = []
     for model in [part.model for part in parts] or [recipe.model]:
@@ -184,12 +187,12 @@ def _fitted_on(recipe: Recipe) -> str:
             if recipe.training.validation_share == 0:
                 text = "nobody, since no speaker was kept back; 1 is no calibration"
             elif recipe.training.refits:
-                text = "validation speakers, whom only its refits were fitted on"
+                text = f"validation {apart}, which only its refits were fitted on"
             else:
-                text = "validation speakers that its weights were not fitted on"
+                text = f"validation {apart} that its weights were not fitted on"
             told.append(f"{model.name}: {text}")
         elif getattr(model, "calibrated", True):
-            told.append(f"{model.name}: inner folds of speakers; its weights were refitted on all")
+            told.append(f"{model.name}: inner folds of {apart}; its weights were refitted on all")
         else:
             told.append(f"{model.name}: nobody; its own probabilities")
     return "; ".join(dict.fromkeys(told))

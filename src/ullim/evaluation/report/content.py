@@ -183,9 +183,14 @@ def _leakage(leakage: Mapping[str, Any], t: Words) -> list[Block]:
     share = left.pop("share_of_test_rows_with_trained_sentence", None)
     if share is not None:
         items.insert(1, t("leak_sentences", share=percent(share)))
-    short = left.pop("rows_too_short_for_a_fingerprint", None)
-    if short:
-        items.append(t("leak_short", n=short))
+    for key, text in (
+        ("rows_too_short_for_a_fingerprint", "leak_short"),
+        ("rows_without_speaker", "leak_no_speaker"),
+        ("rows_without_text", "leak_no_text"),
+    ):
+        n = left.pop(key, None)
+        if n:
+            items.append(t(text, n=n))
     for key, value in left.items():
         if value is None:
             continue

@@ -88,6 +88,14 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "Clips too short to be told from copies: {n}.",
         "사본인지 가리기에 너무 짧은 음성: {n}개.",
     ),
+    "leak_no_speaker": (
+        "Clips whose speaker is not told, who may be on both sides: {n}.",
+        "화자를 알 수 없어 양쪽에 있을 수도 있는 음성: {n}개.",
+    ),
+    "leak_no_text": (
+        "Clips whose words are not told, which may be on both sides: {n}.",
+        "문장을 알 수 없어 양쪽에 있을 수도 있는 음성: {n}개.",
+    ),
     "figures": ("Figures", "성능 수치"),
     "figure": ("figure", "지표"),
     "value": ("value", "값"),
