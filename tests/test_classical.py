@@ -265,6 +265,15 @@ class TestEveryClassical:
 
 
 class TestClassicalClassifier:
+    def test_a_minority_vote_for_a_class_nobody_was_given(self):
+        """Some raters heard fear, the majority never: no score for it, and none to calibrate."""
+        X, labels, speakers = clips()
+        targets = np.array([[1.0, 0.0, 0.0] if label == "neutral" else [0.1, 0.6, 0.3]
+                            for label in labels], dtype=np.float32)  # fmt: skip
+        estimator = ClassicalClassifier(LinearSvm(), classes=LABELS)
+        estimator.fit({"f": X}, targets, groups=speakers)
+        assert estimator.temperature_ < 5
+
     def test_one_strange_value_cannot_decide(self):
         X, y, speakers = clips(windows=(1, 2))
         estimator = ClassicalClassifier(LogisticRegression(), classes=LABELS)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ullim.models import NEVER
+
 Matrix = npt.NDArray[np.float32]
 
 
@@ -12,7 +14,9 @@ def fit_temperature(logits: Matrix, targets: Matrix, most: float = 10.0) -> floa
     """Return the temperature in [1 / most, most] with the lowest cross-entropy.
 
     Args:
-        logits: Shape (rows, classes), of rows the network was not fitted on.
+        logits: Shape (rows, classes), of rows the model was not fitted on. A class with ``NEVER``
+            was not in its training, so that there is nothing to calibrate: it counts as not
+            offered.
         targets: Shape (rows, classes); NaN marks a class that is not offered.
         most: Logits that are log-likelihoods of many values need a high one.
 
@@ -21,7 +25,7 @@ def fit_temperature(logits: Matrix, targets: Matrix, most: float = 10.0) -> floa
 
     Reference: Guo, Pleiss, Sun & Weinberger, On calibration of modern neural networks, ICML 2017.
     """
-    offered = ~np.isnan(targets)
+    offered = ~np.isnan(targets) & (logits > NEVER / 1e6)
     truth = np.nan_to_num(targets).astype(np.float64)
     masked = np.where(offered, logits, -np.inf).astype(np.float64)
 

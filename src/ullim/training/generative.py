@@ -120,11 +120,8 @@ class GenerativeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             self.fitted_.append(fitting.fit(candidates[best], np.arange(n_rows), parts))
         self._weigh(held_out, targets)
         logits = self._fused(held_out)
-        # A class that an inner fold never heard has no likelihood there to calibrate.
-        truth = np.nan_to_num(targets).argmax(axis=1)
-        heard = logits[np.arange(n_rows), truth] > NEVER / 1e6
         self.temperature_ = fit_temperature(
-            np.maximum(logits[heard], NEVER).astype(np.float32), targets[heard], most=100.0
+            np.maximum(logits, NEVER).astype(np.float32), targets, most=100.0
         )
         self.selected_ = [fitted.order for fitted in self.fitted_]
         self.history_: list[list[dict[str, float]]] = []
