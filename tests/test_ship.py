@@ -249,7 +249,7 @@ class TestRun:
         ("arguments", "message"),
         [
             (["--all-of", "nonesuch"], "no recipe is tagged 'nonesuch'; there are: "),
-            (["--all-of", "ravdess"], "cnn-ravdess: passed over: needs --corpus ravdess=PATH"),
+            (["--all-of", "ravdess"], "passed over: needs --corpus ravdess=PATH"),
             (["cnn-emodb", "--all-of", "ullim"], "give one recipe, or --all-of TAG"),
             (["cnn-emodb"], "give one --protocol"),
             (["cnn-emodb", "-p", "random", "-p", "emobox"], "give one --protocol"),

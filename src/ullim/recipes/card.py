@@ -11,6 +11,14 @@ from ullim.registry import component
 SHARED = ", speakers shared"
 """What stands behind a protocol under which tested speakers were also trained on."""
 
+# Where the recipe says nothing, as most published systems' do, this holds all the same.
+_INTENDED_USE = "Nobody stated it. What was measured, below, is all that is known of this bundle."
+_NOT_FOR = (
+    "decisions about people (hiring, schooling, credit, policing, border control, insurance), "
+    "diagnosis, lie detection, watching people without their consent. Voices, languages, rooms and "
+    "microphones unlike those below are untested."
+)
+
 _METRICS = {"unweighted_average_recall": "UA", "weighted_accuracy": "WA"}
 
 
@@ -33,8 +41,8 @@ def render(
                 recipe.description.strip(),
                 f"Emotions: {', '.join(manifest.emotions)}. Written {manifest.created}.",
                 "## For and not for",
-                recipe.bundle.intended_use.strip() or "Not stated.",
-                "**Not for:** " + (recipe.bundle.not_for.strip() or "not stated."),
+                recipe.bundle.intended_use.strip() or _INTENDED_USE,
+                "**Not for:** " + (recipe.bundle.not_for.strip() or _NOT_FOR),
                 "## Data",
                 "\n".join(
                     f"- {part.title}: {part.utterances} clips, {_who(part)}. "
@@ -51,7 +59,7 @@ def render(
                     else []
                 ),
                 "## Licence of the weights",
-                manifest.licence + " The code that runs them is MIT.",
+                f"{manifest.licence.rstrip('.')}. The code that runs them is MIT.",
                 "## Figures",
                 _heard(manifest.figures) + " The shipped weights come from the same recipe "
                 "with no test speakers held out, only those, if any, that early stopping and "
