@@ -475,6 +475,9 @@ def make_run(tmp_path: Path) -> RunMaker:
                 "speakers_on_both_sides": [],
                 "share_of_test_rows_with_trained_sentence": 0.5,
                 "test_rows_with_trained_recording": ["x1", "x2"],
+                "test_rows_with_trained_near_duplicate": [
+                    {"test": "x3", "train": "x4", "similarity": 0.9, "kind": "copy"}
+                ],
                 "text_overlap": 3,
             },
         }

@@ -66,7 +66,12 @@ def finished(make_run):
     folder = make_run(
         "toy",
         reported=[
-            {"metric": "UA", "value": 70.0, "protocol": "random", "source": "Somebody <1999>"}
+            {
+                "metric": "weighted_accuracy",
+                "value": 70.0,
+                "protocol": "random",
+                "source": "Somebody <1999>",
+            }
         ],
     )
     curve = {
@@ -120,8 +125,21 @@ class TestPage:
         assert t("label") in html
         assert t.label("anger") in html
         assert "x1, x2" in html
+        assert "(x3 ~ x4)" in html
+        assert "WA 70.0%, random" in html
         assert "text overlap: 3" in html, "what the audit adds later is told too"
         assert t("few_speakers", n=8, few=10) in html
+
+    def test_another_split_for_each_seed(self, make_run, language):
+        folder = make_run("toy", seeds=(0, 1))
+        alike, _ = render(read_run(folder), language=language, draws=200)
+        t = Words(language)
+        assert t("times_seeds", k=2) in alike
+        table = folder / "predictions.csv"
+        lines = table.read_text(encoding="utf-8").splitlines()
+        table.write_text("\n".join(lines[:-40]) + "\n", encoding="utf-8")
+        drawn, _ = render(read_run(folder), language=language, draws=200)
+        assert t("answers_seeds", k=2, answers=str(len(lines) - 41)) in drawn
 
     def test_names_are_escaped(self, finished, language):
         html, text = render(finished, language=language, draws=200)

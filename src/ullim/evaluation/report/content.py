@@ -127,7 +127,12 @@ def _what(run: Run, t: Words) -> list[Block]:
     if recipe.get("reported"):
         found += [
             Heading(t("reported"), 3),
-            Bullets([t("reported_row", **figure) for figure in recipe["reported"]]),
+            Bullets(
+                [
+                    t("reported_row", **{**figure, "metric": t.known(figure["metric"])})
+                    for figure in recipe["reported"]
+                ]
+            ),
         ]
     return found
 
@@ -139,6 +144,8 @@ def _whom(
     for corpus, part in parts.items():
         seeds = len(np.unique(part.seed))
         once = part.take(np.unique(part.id, return_index=True)[1])
+        # A protocol that draws its split anew for each seed need not test every clip each time.
+        each = "times_seeds" if len(part) == seeds * len(once) else "answers_seeds"
         found += [
             Heading(corpus, 3),
             Text(
@@ -146,7 +153,7 @@ def _whom(
                     "whom_row",
                     n=f"{len(once):,}",
                     speakers=figures[corpus]["n_speakers"],
-                    seeds=t("times_seeds", k=seeds) if seeds > 1 else "",
+                    seeds=t(each, k=seeds, answers=f"{len(part):,}") if seeds > 1 else "",
                 )
             ),
         ]
@@ -177,7 +184,7 @@ def _leakage(leakage: Mapping[str, Any], t: Words) -> list[Block]:
     ):
         found = left.pop(key, None)
         if found is not None:
-            names = list(map(str, found))
+            names = [_pair(one) if isinstance(one, Mapping) else str(one) for one in found]
             told = f" ({', '.join(names[:10])}{', …' if len(names) > 10 else ''})" if names else ""
             items.append(t(text, n=len(names), names=told))
     share = left.pop("share_of_test_rows_with_trained_sentence", None)
@@ -197,6 +204,11 @@ def _leakage(leakage: Mapping[str, Any], t: Words) -> list[Block]:
         told = f"{len(value)}" if isinstance(value, list | dict) else str(value)
         items.append(f"{key.replace('_', ' ')}: {told}")
     return [Heading(t("leakage")), Bullets(items)]
+
+
+def _pair(copy: Mapping[str, Any]) -> str:
+    """Return a tested clip and the trained one it is a copy of."""
+    return f"{copy['test']} ~ {copy['train']}"
 
 
 def _curves(run: Run, t: Words) -> list[Block]:

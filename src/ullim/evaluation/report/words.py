@@ -49,6 +49,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "화자 {speakers}명의 음성 {n}개를 평가했습니다{seeds}.",
     ),
     "times_seeds": (", {k} times (seeds)", " (시드별로 {k}회)"),
+    "answers_seeds": (
+        ", with {answers} answers over {k} seeds, each another split",
+        " (나누기를 달리한 시드 {k}개에서 답 {answers}개)",
+    ),
     "absent": (
         "No tested clip has the label {labels}: left out of every mean.",
         "{labels} 레이블의 평가 음성이 없어 모든 평균에서 제외했습니다.",
