@@ -822,11 +822,26 @@ class TestModels:
 class TestRecipes:
     def test_list(self, run):
         rows = run("recipes", "list").rows
-        assert rows[0] == ["name", "title", "corpora", "protocols"]
+        assert rows[0] == ["name", "title", "corpora", "protocols", "UA measured, %"]
         names = [row[0] for row in rows[1:]]
         assert names == sorted(names)
         assert {"default", "cnn-emodb"} <= set(names)
-        assert all(len(row) == 4 and all(row) for row in rows[1:])
+        assert all(len(row) == 5 and all(row[:4]) for row in rows[1:])
+        measured = {row[0]: row[4] for row in rows[1:]}
+        assert measured["fusion-ravdess"] == "68.4 (emobox)"
+        assert "(ravdess, leave-one-corpus-out)" in measured["fusion-four-emotions"]
+
+    def test_list_of_a_tag(self, run):
+        outcome = run("recipes", "list", "--tag", "eom2021")
+        rows = outcome.rows[1:]
+        assert len(rows) == 10
+        assert all(row[0].startswith("eom2021-") for row in rows)
+        assert "random: speakers are on both sides" in outcome.said
+        facts = json.loads(run("recipes", "list", "--tag", "eom2021", "--json").out)
+        assert [fact["name"] for fact in facts] == [row[0] for row in rows]
+        refused = run("recipes", "list", "--tag", "nobody")
+        assert refused.code == 2
+        assert "there are: baseline" in refused.said
 
     def test_tasks(self, run):
         rows = run("recipes", "tasks").rows

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
-from ullim.cli.console import print_json, print_table
+from ullim.cli.console import note, print_json, print_table
 from ullim.cli.run import Overrides, Profile, require_training
 from ullim.errors import RecipeError
 
@@ -15,19 +16,64 @@ app = typer.Typer(no_args_is_help=True, help="List and show recipes.")
 
 
 @app.command("list")
-def list_recipes() -> None:
-    """List the recipes that come with ullim."""
+def list_recipes(
+    tag: Annotated[
+        str | None, typer.Option("--tag", help="Only those with this tag, as `run --all-of` takes.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the recipes that come with ullim, with what was measured of them."""
     import yaml
 
     from ullim.recipes import recipe_paths, task_fields
 
-    rows = []
+    recipes = []
     for name, path in recipe_paths().items():
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        corpora = ", ".join(part["name"] for part in task_fields(data["task"])["corpora"])
-        protocols = ", ".join(protocol["name"] for protocol in data["protocols"])
-        rows.append((name, data["title"], corpora, protocols))
-    print_table(None, ("name", "title", "corpora", "protocols"), rows)
+        recipes.append(
+            {
+                "name": name,
+                "title": data["title"],
+                "tags": data.get("tags", []),
+                "corpora": [part["name"] for part in task_fields(data["task"])["corpora"]],
+                "protocols": [protocol["name"] for protocol in data["protocols"]],
+                "measured": data.get("measured", []),
+            }
+        )
+    chosen = [recipe for recipe in recipes if tag is None or tag in recipe["tags"]]
+    if not chosen:
+        tags = sorted({tag for recipe in recipes for tag in recipe["tags"]})
+        raise RecipeError(
+            f"no recipe is tagged {tag!r}; there are: {', '.join(tags)}", code="unknown_tag"
+        )
+    if json:
+        print_json(chosen)
+        return
+    rows = [
+        (
+            recipe["name"],
+            recipe["title"],
+            ", ".join(recipe["corpora"]),
+            ", ".join(recipe["protocols"]),
+            _measured(recipe["measured"]),
+        )
+        for recipe in chosen
+    ]
+    print_table(None, ("name", "title", "corpora", "protocols", "UA measured, %"), rows)
+    if any("(random" in row[-1] for row in rows):
+        note("random: speakers are on both sides, so the figure says nothing about new ones")
+
+
+def _measured(figures: Sequence[dict[str, Any]]) -> str:
+    """Return what was measured of a recipe as it stands, or of its profiles if only of those."""
+    whole = [figure for figure in figures if figure.get("profile", "full") == "full"]
+    several = len({figure["corpus"] for figure in figures}) > 1
+    told = []
+    for figure in whole or figures:
+        corpus = f"{figure['corpus']}, " if several else ""
+        profile = "" if whole else f", {figure['profile']}"
+        told.append(f"{figure['value']} ({corpus}{figure['protocol']}{profile})")
+    return "; ".join(told)
 
 
 @app.command("tasks")
