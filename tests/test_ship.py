@@ -428,7 +428,7 @@ class TestTrain:
         )
         assert "`ullim run cnn-emodb --toy`" in card
         assert "`ullim train cnn-emodb --toy`, seed 0" in card
-        assert "CC0 1.0 The code that runs them is MIT." in card
+        assert "CC0 1.0. The code that runs them is MIT." in card
         assert "EMO-DB: 36 clips, 6 speakers" in card
         assert "All emotions are acted" in card
         assert "never shown other sounds" in card

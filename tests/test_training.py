@@ -231,6 +231,7 @@ class TestMask:
             band_masks=st.integers(0, 3),
             max_bands=st.integers(1, 40),
             filter_db=st.sampled_from([0.0, 6.0]),
+            hidden=st.sampled_from(["clip", "feature"]),
         ),
     )
     @settings(max_examples=60, deadline=None)
@@ -259,6 +260,17 @@ class TestMask:
             assert bands <= 3
             widths.add((frames, bands))
         assert len(widths) > 10
+
+    def test_cepstra_hide_behind_their_own_means(self, generator):
+        """The first is far below the others: the mean of all would be louder than any speech."""
+        clip = generator.normal(0, 5, (60, 8)).astype(np.float32)
+        clip[:, 0] -= 400
+        options = SpecAugment(max_time_frames=10, max_bands=2, filter_db=0, hidden="feature")
+        masked = mask(clip, options, np.random.default_rng(1))
+        changed = masked != clip
+        assert changed[:, 0].any()
+        means = np.broadcast_to(clip.mean(axis=0), clip.shape)
+        np.testing.assert_allclose(masked[changed], means[changed], rtol=1e-4)
 
     def test_nothing_asked_for_nothing_done(self, generator):
         clip = generator.normal(size=(30, 10)).astype(np.float32)

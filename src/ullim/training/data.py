@@ -146,7 +146,7 @@ def mask(clip: FloatArray, options: SpecAugment, generator: np.random.Generator)
         knots = generator.uniform(-options.filter_db, options.filter_db, size=4)
         gain_db = np.interp(np.linspace(0, 3, n_bands), np.arange(4), knots)
         clip += gain_db.astype(np.float32)
-    hidden = clip.mean()
+    hidden = np.full(n_bands, clip.mean()) if options.hidden == "clip" else clip.mean(axis=0)
     for _ in range(options.time_masks):
         width = generator.integers(min(options.max_time_frames, n_frames // 4) + 1)
         start = generator.integers(n_frames - width + 1)
@@ -154,5 +154,5 @@ def mask(clip: FloatArray, options: SpecAugment, generator: np.random.Generator)
     for _ in range(options.band_masks):
         width = generator.integers(min(options.max_bands, n_bands // 4) + 1)
         start = generator.integers(n_bands - width + 1)
-        clip[:, start : start + width] = hidden
+        clip[:, start : start + width] = hidden[start : start + width]
     return clip

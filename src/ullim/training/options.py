@@ -23,10 +23,13 @@ class SpecAugment(_Options):
         max_bands: Widest of them.
         filter_db: Largest gain, up or down, of a random smooth filter over the bands; it stands
             for unknown microphones and rooms.
+        hidden: What masked values become: ``clip``, the mean of the whole clip, fits decibels, of
+            which 0 is loud; ``feature``, each feature's own mean in the clip, fits cepstra and all
+            whose features differ in scale, where the clip's mean may be far from any speech.
 
     Reference: Park et al., SpecAugment, Interspeech 2019. Nam, Kim & Park, FilterAugment,
     ICASSP 2022.
-    Differs: hidden values become the clip's mean, since the features are decibels and 0 is loud.
+    Differs: there, features had mean 0 and masked values became 0.
     """
 
     time_masks: int = Field(2, ge=0)
@@ -34,6 +37,7 @@ class SpecAugment(_Options):
     band_masks: int = Field(2, ge=0)
     max_bands: int = Field(8, ge=1)
     filter_db: float = Field(6.0, ge=0.0)
+    hidden: Literal["clip", "feature"] = "clip"
 
 
 class Training(_Options):
