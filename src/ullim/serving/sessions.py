@@ -10,17 +10,10 @@ from typing import Literal
 
 from ullim.errors import UllimError
 from ullim.inference.predictor import Predictor
+from ullim.serving.outbox import POLICY, RESTART, TRY_LATER, Outbox, StreamError, dropped
 from ullim.serving.problems import Problem
 from ullim.serving.service import Service
-from ullim.serving.session import (
-    POLICY,
-    RESTART,
-    TRY_LATER,
-    Outbox,
-    Session,
-    StreamError,
-    dropped,
-)
+from ullim.serving.session import Session
 from ullim.serving.webm import Decoding
 
 
