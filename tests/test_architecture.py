@@ -33,7 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(BASE, BASE),
     "__main__": {"cli"},
     **{room: BASE | {room} for room in MIDDLE},
-    "bundle": BASE | {"features", "bundle"},
+    "_manifest": BASE,
+    "bundle": BASE | {"features", "_manifest", "bundle"},
     "training": BASE | (MIDDLE - {"corpora"}) | {"bundle", "training"},
     "recipes": BASE | MIDDLE | {"bundle", "training", "recipes"},
     "inference": SERVED,
@@ -50,8 +51,8 @@ HEAVY = {
     "scipy", "librosa", "transformers",
 }  # fmt: skip
 LIGHT_ROOMS = BASE | {
-    "", "corpora", "features", "augment", "evaluation", "bundle", "inference", "audit", "serving",
-    "studio", "cli",
+    "", "corpora", "features", "augment", "evaluation", "_manifest", "bundle", "inference", "audit",
+    "serving", "studio", "cli",
 }  # fmt: skip
 # The verbs that train, what draws, and networks that embed, may name what training needs.
 HEAVY_FILES = {
