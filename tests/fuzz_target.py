@@ -34,8 +34,8 @@ DEADLY_S = 30.0
 SLOW_S = 5.0  # of processor time
 
 _GUIDED = (
-    "ullim._chunks", "ullim._containers", "ullim._header", "ullim._media", "ullim._mpeg",
-    "ullim.audio", "ullim.serving.webm",
+    "ullim._chunks", "ullim._containers", "ullim._header", "ullim._limits", "ullim._media",
+    "ullim._mpeg", "ullim._samples", "ullim._sources", "ullim.audio", "ullim.serving.webm",
 )  # fmt: skip
 # What decoders wrap into "damaged" and only a fault of ours would raise.
 _OURS = (

@@ -22,7 +22,8 @@ EVERY_FILE = pytest.mark.parametrize("path", FILES.values(), ids=FILES)
 
 BASE = {
     "errors", "types", "audio", "registry", "window", "decision", "_version", "_media",
-    "_containers", "_chunks", "_header", "_mpeg", "_files", "_fonts",
+    "_containers", "_chunks", "_header", "_limits", "_mpeg", "_samples", "_sources", "_files",
+    "_fonts",
 }  # fmt: skip
 MIDDLE = {"corpora", "features", "augment", "models", "evaluation"}
 SERVED = BASE | {"features", "bundle", "inference"}
@@ -32,7 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(BASE, BASE),
     "__main__": {"cli"},
     **{room: BASE | {room} for room in MIDDLE},
-    "bundle": BASE | {"features", "bundle"},
+    "_manifest": BASE,
+    "bundle": BASE | {"features", "_manifest", "bundle"},
     "training": BASE | (MIDDLE - {"corpora"}) | {"bundle", "training"},
     "recipes": BASE | MIDDLE | {"bundle", "training", "recipes"},
     "inference": SERVED,
@@ -49,8 +51,8 @@ HEAVY = {
     "scipy", "librosa", "transformers",
 }  # fmt: skip
 LIGHT_ROOMS = BASE | {
-    "", "corpora", "features", "augment", "evaluation", "bundle", "inference", "audit", "serving",
-    "studio", "cli",
+    "", "corpora", "features", "augment", "evaluation", "_manifest", "bundle", "inference", "audit",
+    "serving", "studio", "cli",
 }  # fmt: skip
 # The verbs that train, what draws, and networks that embed, may name what training needs.
 HEAVY_FILES = {

@@ -15,7 +15,7 @@ import soundfile
 from rich.console import Console
 
 import ullim
-from ullim.cli import listen
+from ullim.cli import listen_microphone, listen_screen
 from ullim.cli.predict import Language
 from ullim.inference.stream import Final, Partial, Stream, Voice
 from ullim.types import LABELS_KO
@@ -164,7 +164,7 @@ def microphone(monkeypatch, make_speech) -> Microphone:
 
 
 def test_the_microphone_is_heard_at_its_own_rate_until_ctrl_c(run, microphone, monkeypatch):
-    monkeypatch.setattr(listen, "SimpleQueue", Interrupted)
+    monkeypatch.setattr(listen_microphone, "SimpleQueue", Interrupted)
     code, out, _ = run("--json")
     assert microphone.closed == [True]
     events = [json.loads(line) for line in out.splitlines()]
@@ -188,8 +188,8 @@ def test_microphones_are_listed_and_an_absent_one_is_told(run):
 def test_a_microphone_that_is_unplugged_is_told_and_what_was_said_is_answered(
     run, microphone, monkeypatch, active
 ):
-    monkeypatch.setattr(listen, "_LOOK_S", 0.05)
-    monkeypatch.setattr(listen, "_LOST_S", 0.2)
+    monkeypatch.setattr(listen_microphone, "_LOOK_S", 0.05)
+    monkeypatch.setattr(listen_microphone, "_LOST_S", 0.2)
     microphone.active = active
     microphone.sound = microphone.sound[:48_000]  # in the middle of a phrase
     code, out, err = run("--json")
@@ -245,7 +245,7 @@ def test_a_portaudio_that_does_not_start_is_told(run, monkeypatch, tmp_path):
 
 
 def test_the_screen_shows_who_speaks_and_the_bars():
-    live = listen._Live(Language.KO)
+    live = listen_screen._Live(Language.KO)
     scores = {"anger": 0.7, "calm": 0.3}
     partial = Partial(0.0, 1.0, "ok", "anger", 0.7, scores)
     live.show([Voice(True, 0.2), partial], 1.25, np.full(800, 0.1, np.float32))

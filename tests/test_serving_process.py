@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -256,25 +256,31 @@ class TestPool:
         assert b"MemoryError" in ended.stderr
 
 
+@pytest.fixture
+def stopping(toy_bundle: Path) -> Iterator[tuple[Server, int, Future[httpx.Response]]]:
+    """A service asked to stop while its one worker, which stands still, has a recording."""
+    with serving(toy_bundle, "--workers", "1") as server, ThreadPoolExecutor() as threads:
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGSTOP)
+        answer = threads.submit(ask, server)
+        until(lambda: pending(server) == 1)
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: bool(server.events("stopping")))
+        yield server, worker, answer
+
+
 class TestStop:
-    def test_what_was_taken_is_finished(self, toy_bundle):
-        with serving(toy_bundle, "--workers", "1") as server:
-            (worker,) = server.workers()
-            os.kill(worker, signal.SIGSTOP)
-            with ThreadPoolExecutor() as threads:
-                answer = threads.submit(ask, server)
-                until(lambda: pending(server) == 1)
-                server.process.send_signal(signal.SIGTERM)
-                until(lambda: bool(server.events("stopping")))
-                os.kill(worker, signal.SIGCONT)
-                assert predicted(answer.result())["status"] == "ok"
-            assert server.process.wait(timeout=30) in (0, -signal.SIGTERM)
-            server.stop()
-            with pytest.raises(ProcessLookupError):
-                os.kill(worker, 0)
-            assert server.events("started")
-            assert not server.events("no json")
-            assert not server.events("server")
+    def test_what_was_taken_is_finished(self, stopping):
+        server, worker, answer = stopping
+        os.kill(worker, signal.SIGCONT)
+        assert predicted(answer.result())["status"] == "ok"
+        assert server.process.wait(timeout=30) in (0, -signal.SIGTERM)
+        server.stop()
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker, 0)
+        assert server.events("started")
+        assert not server.events("no json")
+        assert not server.events("server")
 
     def test_streams_are_told_and_broken_off(self, toy_bundle):
         """However much one has sent that waits for its turn."""
@@ -306,19 +312,12 @@ class TestStop:
             server.stop()
             assert not server.events("server")
 
-    def test_who_asks_twice_does_not_wait(self, toy_bundle):
-        with serving(toy_bundle, "--workers", "1") as server:
-            (worker,) = server.workers()
-            os.kill(worker, signal.SIGSTOP)
-            with ThreadPoolExecutor() as threads:
-                answer = threads.submit(ask, server)
-                until(lambda: pending(server) == 1)
-                server.process.send_signal(signal.SIGTERM)
-                until(lambda: bool(server.events("stopping")))
-                began = time.monotonic()
-                server.stop()
-                assert time.monotonic() - began < 10
-                assert isinstance(answer.exception(), httpx.HTTPError)
+    def test_who_asks_twice_does_not_wait(self, stopping):
+        server, _, answer = stopping
+        began = time.monotonic()
+        server.stop()
+        assert time.monotonic() - began < 10
+        assert isinstance(answer.exception(), httpx.HTTPError)
 
     @pytest.mark.slow
     def test_workers_end_when_the_service_is_killed(self, toy_bundle):

@@ -30,8 +30,8 @@ from ullim.inference.predictor import Predictor
 from ullim.inference.stream import Final, Stream
 from ullim.serving import stream
 from ullim.serving.edge import Edge
+from ullim.serving.outbox import StreamError
 from ullim.serving.service import Service
-from ullim.serving.session import StreamError
 from ullim.serving.sessions import Sessions
 from ullim.serving.settings import Settings, StreamLimits
 from ullim.serving.webm import decoded

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import replace
 
 from ullim._header import (
@@ -36,18 +37,29 @@ _SNDFILE_WAV_TAGS = {0x0001, 0x0002, 0x0003, 0x0006, 0x0007, 0x0011, 0x0031}
 _STREAMING_BYTES = 0x7FFF_0000
 
 
+def _chunks(reader: Reader, at: int, layout: str, pad: int = 1) -> Iterator[tuple[bytes, int, int]]:
+    """Yield name, start and length of each chunk's body; ``pad`` bytes follow an odd one."""
+    head = struct.Struct(layout)
+    for _ in range(MAX_CHUNKS):
+        found = reader.at(at, head.size)
+        if len(found) < head.size:
+            return
+        name, length = head.unpack(found)
+        at += head.size
+        yield name, at, length
+        if length < 0:
+            return
+        at += length + (length & pad)
+
+
 def riff(reader: Reader, offset: int) -> Header:
     """Read the header of RIFF, RIFX, RF64 and BW64."""
     magic = reader.at(offset, 12)
     order = ">" if magic[:4] == b"RIFX" else "<"
     riff_end = offset + 8 + struct.unpack(order + "I", magic[4:8])[0]
-    header, position, data_bytes_64 = WAV, offset + 12, None
-    for _ in range(MAX_CHUNKS):
-        chunk = reader.at(position, 8)
-        if len(chunk) < 8:
-            break
-        name, length = chunk[:4], struct.unpack(order + "I", chunk[4:])[0]
-        body = position + 8
+    header, end, data_bytes_64 = WAV, offset + 12, None
+    for name, body, length in _chunks(reader, end, order + "4sI"):
+        end = body + length + (length & 1)
         if name == b"ds64":
             sizes = reader.at(body, 16)
             if len(sizes) == 16:
@@ -69,9 +81,8 @@ def riff(reader: Reader, offset: int) -> Header:
                     patch=(body - 4 - offset, b"\xff" * 4),
                 )
             return replace(header, missing_bytes=bytes_missing(reader, body + length))
-        position = body + length + (length & 1)
     # Without a data chunk the file is either cut within its header, or was closed empty.
-    missing = bytes_missing(reader, max(riff_end, position))
+    missing = bytes_missing(reader, max(riff_end, end))
     return replace(header, missing_bytes=missing and missing + SLACK_BYTES, is_empty=not missing)
 
 
@@ -107,20 +118,15 @@ def w64(reader: Reader, offset: int) -> Header:
 
 def aiff(reader: Reader, offset: int) -> Header:
     """Read the header of AIFF and AIFF-C."""
-    header, position = AIFF, offset + 12
-    for _ in range(MAX_CHUNKS):
-        chunk = reader.at(position, 26)
-        if len(chunk) < 8:
-            break
-        length = struct.unpack(">I", chunk[4:8])[0]
-        if chunk[:4] == b"COMM" and len(chunk) >= 14:
-            channels, frames = struct.unpack(">HI", chunk[8:14])
+    header = AIFF
+    for name, body, length in _chunks(reader, offset + 12, ">4sI"):
+        if name == b"COMM" and len(fields := reader.at(body, 6)) == 6:
+            channels, frames = struct.unpack(">HI", fields)
             header = replace(header, channels=channels, is_empty=frames == 0)
-        elif chunk[:4] == b"SSND":
+        elif name == b"SSND":
             if length < _STREAMING_BYTES:
-                header = replace(header, missing_bytes=bytes_missing(reader, position + 8 + length))
+                header = replace(header, missing_bytes=bytes_missing(reader, body + length))
             return header
-        position += 8 + length + (length & 1)
     missing = 0 if header.is_empty else SLACK_BYTES + 1
     return replace(header, missing_bytes=missing)
 
@@ -137,23 +143,16 @@ def au(reader: Reader, offset: int) -> Header:
 
 def caf(reader: Reader, offset: int) -> Header:
     """Read the header of CAF."""
-    header, position = CAF, offset + 8
-    for _ in range(MAX_CHUNKS):
-        chunk = reader.at(position, 44)
-        if len(chunk) < 12:
-            break
-        length = struct.unpack(">q", chunk[4:12])[0]
-        if chunk[:4] == b"desc" and len(chunk) == 44:
-            rate, channels = struct.unpack(">d16xI4x", chunk[12:])
+    header = CAF
+    for name, body, length in _chunks(reader, offset + 8, ">4sq", pad=0):
+        if name == b"desc" and len(fields := reader.at(body, 32)) == 32:
+            rate, channels = struct.unpack(">d16xI4x", fields)
             if rate == rate and 0 < rate < 1e9:
                 header = replace(header, channels=channels, sampling_rate=int(rate))
-        elif chunk[:4] == b"data":
+        elif name == b"data":
             # -1: the recorder did not come back to fill it in.
-            end = reader.size_bytes if length < 0 else position + 12 + length
+            end = reader.size_bytes if length < 0 else body + length
             return replace(header, missing_bytes=bytes_missing(reader, end))
-        if length < 0:
-            break
-        position += 12 + length
     return replace(header, missing_bytes=SLACK_BYTES + 1)
 
 

@@ -1,4 +1,4 @@
-"""Tell an audio container by its first bytes, and read what its header promises.
+"""Tell an audio container by its first bytes, and hold a file to what its header promises.
 
 Content decides, never the file's name: names lie, and a demuxer chosen by probing could be talked
 into following a playlist. The header is read here, before any decoder sees the file, for two
@@ -8,13 +8,88 @@ is left of a cut file without a word.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import BinaryIO
 
 from ullim import _chunks, _mpeg
-from ullim._header import AMR, APE, AVI, FLV, HEAD_BYTES, MPEG_TS, TTA, WAVPACK, Header, Reader
+from ullim._header import (
+    AMR,
+    APE,
+    AVI,
+    FLV,
+    HEAD_BYTES,
+    KNOWN_SUFFIXES,
+    MPEG_TS,
+    SLACK_BYTES,
+    TTA,
+    WAVPACK,
+    Header,
+    Reader,
+    size_of,
+)
+from ullim._limits import Limits, check_bytes, check_channels, check_format, empty
+from ullim._sources import Source
+from ullim.errors import AudioError
+
+_FORMATS = "WAV, FLAC, Ogg, MP3, AIFF, WebM, M4A and similar are"
+
+
+def header_of(source: Source, file: BinaryIO, name: str, limits: Limits) -> Header:
+    """Return what a file's first bytes declare; its position is changed.
+
+    Raises:
+        AudioError: It is not audio, or what it declares is refused already.
+    """
+    size_bytes = size_of(file)
+    check_bytes(size_bytes, name, limits)
+    if size_bytes == 0:
+        raise empty(name)
+    header = sniff(file, size_bytes)
+    if header is None:
+        file.seek(0)
+        found = describe_foreign(file.read(HEAD_BYTES))
+        raise AudioError(
+            f"{name}: is not audio but {found}; {_FORMATS} allowed: give a recording",
+            code="not_audio",
+        )
+    suffix = Path(name).suffix.lower() if isinstance(source, str | os.PathLike) else ""
+    if suffix in KNOWN_SUFFIXES and suffix not in header.suffixes:
+        raise AudioError(
+            f"{name}: holds {header.kind} data under the suffix {suffix}; for it "
+            f"{', '.join(sorted(header.suffixes))} are allowed: rename the file, and check how it "
+            "was made",
+            code="wrong_extension",
+        )
+    if header.is_empty:
+        raise empty(name)
+    if header.channels is not None and header.sampling_rate is not None:
+        check_format(header.channels, header.sampling_rate, name, limits)
+    elif header.channels is not None:
+        check_channels(header.channels, name, limits)
+    if header.missing_bytes > SLACK_BYTES:
+        raise _truncated(name, f"its {header.kind} header declares more bytes than the file has")
+    return header
+
+
+def check_whole(header: Header, rate: int, decoded: int, name: str) -> None:
+    """Refuse a recording of which fewer samples were decoded than its header promised."""
+    if not header.frames or not header.sampling_rate:
+        return
+    declared_s, decoded_s = header.frames / header.sampling_rate, decoded / rate
+    # Encoders count their padding, and decoders drop it: up to three frames of MP3.
+    if decoded_s < declared_s - 0.15:
+        raise _truncated(name, f"it ends after {decoded_s:.2f} of {declared_s:.2f} s")
+
+
+def _truncated(name: str, reason: str) -> AudioError:
+    return AudioError(
+        f"{name}: is cut off ({reason}); a whole recording is needed: copy or export it again",
+        code="truncated",
+    )
 
 
 def sniff(file: BinaryIO, size_bytes: int) -> Header | None:

@@ -5,21 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from typing import Literal
 
 from ullim.errors import UllimError
 from ullim.inference.predictor import Predictor
+from ullim.serving.outbox import POLICY, RESTART, TRY_LATER, Outbox, StreamError, dropped
 from ullim.serving.problems import Problem
 from ullim.serving.service import Service
-from ullim.serving.session import (
-    POLICY,
-    RESTART,
-    TRY_LATER,
-    Outbox,
-    Session,
-    StreamError,
-    dropped,
-)
+from ullim.serving.session import Session
 from ullim.serving.webm import Decoding
 
 
@@ -62,33 +56,21 @@ class Sessions:
             StreamError: There are too many, or what is asked for there is not.
         """
         self._take_place()
-        try:
-            session = await self._begun(model, labels, format, sampling_rate)
-        except BaseException:
-            self._taken -= 1
-            raise
-        self._sessions[session.id] = session
-        return session
-
-    async def _begun(
-        self,
-        model: str | None,
-        labels: list[str] | None,
-        format: Literal["pcm16", "webm"],
-        sampling_rate: int,
-    ) -> Session:
-        try:
-            name = self._service.model(model).name
-            predictor = await self._predictor(name)
-            predictor.columns(labels)
-            # Before the client is told that it may begin, so that its first words do not wait.
-            decoding = await Decoding.begin() if format == "webm" else None
-        except (Problem, UllimError) as error:
-            close = TRY_LATER if error.code == "busy" else POLICY
-            raise StreamError(error.code, str(error), close) from error
-        try:
+        async with AsyncExitStack() as undoing:
+            undoing.callback(self._give_place)
+            try:
+                name = self._service.model(model).name
+                predictor = await self._predictor(name)
+                predictor.columns(labels)
+                # Before the client is told that it may begin, so that its first words do not wait.
+                decoding = await Decoding.begin() if format == "webm" else None
+            except (Problem, UllimError) as error:
+                close = TRY_LATER if error.code == "busy" else POLICY
+                raise StreamError(error.code, str(error), close) from error
+            if decoding is not None:
+                undoing.push_async_callback(decoding.kill)
             self._check_open()  # loading takes a while
-            return Session(
+            session = Session(
                 name,
                 predictor,
                 labels=labels,
@@ -99,10 +81,9 @@ class Sessions:
                 observer=self.observer,
                 decoding=decoding,
             )
-        except BaseException:
-            if decoding is not None:
-                await decoding.kill()
-            raise
+            undoing.pop_all()
+        self._sessions[session.id] = session
+        return session
 
     def find(self, identifier: str) -> Session:
         """Return a session whose client comes back.
@@ -184,6 +165,9 @@ class Sessions:
             self._drop(self._sessions[next(iter(self._expiry))])
         self._taken += 1
 
+    def _give_place(self) -> None:
+        self._taken -= 1
+
     def _stay(self, session: Session) -> None:
         if (timer := self._expiry.pop(session.id, None)) is not None:
             timer.cancel()
@@ -191,7 +175,7 @@ class Sessions:
     def _drop(self, session: Session) -> None:
         self._stay(session)
         if self._sessions.pop(session.id, None) is not None:
-            self._taken -= 1
+            self._give_place()
             task = asyncio.get_running_loop().create_task(session.close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)

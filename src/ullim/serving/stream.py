@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.websockets import WebSocketDisconnect
 
 from ullim.serving.edge import allowed
-from ullim.serving.session import TOO_BIG, Outbox, Session, StreamError, too_slow
+from ullim.serving.outbox import TOO_BIG, Outbox, StreamError, too_slow
+from ullim.serving.session import Session
 from ullim.serving.sessions import Sessions
 from ullim.serving.settings import Settings
 
