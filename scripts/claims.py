@@ -146,7 +146,7 @@ CLAIMS = (
     *(
         Claim(
             f"eom2021-{name}",
-            f"the 2D network is better than {name}",
+            f"after forty plain epochs, the 2D network is better than {name}",
             "eom2021-cnn2d.cpu",
             f"eom2021-{name}.cpu",
             ("RAVDESS",),
@@ -171,8 +171,7 @@ CLAIMS = (
         "eom2021-cnn2d.cpu",
         ("RAVDESS",),
         "random",
-        "So the order of the nine, measured after forty plain epochs, is also that of our layers "
-        "and of our training.",
+        "So the order of the nine above is also that of our layers and of our training.",
     ),
     *(
         Claim("endtoend", f"{says} (our question)", f"{END}{better}.cpu", f"{END}{worse}.cpu")
@@ -198,7 +197,7 @@ CLAIMS = (
 SHARED = ", speakers shared"
 _SAYS = {
     "yes": "holds",
-    "no, the reverse": "is wrong, the reverse holds,",
+    "no, the reverse": "is wrong here, the reverse holds,",
     "not shown": "is not shown",
 }
 

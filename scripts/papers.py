@@ -13,10 +13,16 @@ METRIC = "weighted_accuracy"
 def beside_papers(results: Path) -> list[str]:
     """Return the section of the page, as lines; empty where no recipe's paper prints accuracy."""
     found: dict[tuple[str, str], list[Run]] = {}
+    papers: dict[tuple[str, str], list[str]] = {}
     for path in sorted(results.glob("*/metrics.json")):
         run = read_run(path.parent)
-        if run.details.get("n_parameters") and _printed(run) is not None:
-            found.setdefault((run.details["recipe"], run.details["profile"]), []).append(run)
+        told = _printed(run)
+        if not run.details.get("n_parameters") or told is None:
+            continue
+        found.setdefault((run.details["recipe"], run.details["profile"]), []).append(run)
+        systems = papers.setdefault((told["protocol"], told["source"]), [])
+        if run.details["recipe"] not in systems:
+            systems.append(run.details["recipe"])
     rows = [_row(recipe, profile, runs) for (recipe, profile), runs in found.items()]
     if not rows:
         return []
@@ -25,24 +31,34 @@ def beside_papers(results: Path) -> list[str]:
         "",
         "Accuracy in percent, since that is what the papers print. On random splits speakers are "
         "on both sides, as in the papers; the figure is the mean over seeds, each another split, "
-        "with its standard deviation and the least and the largest. A paper's figure is of one "
-        "split. The last columns are what is left on speakers nobody heard. Layers that a paper "
-        "does not state are ours, as each recipe says line by line: a gap may be theirs.",
+        "with its standard deviation and the least and the largest. The last columns are what is "
+        "left on speakers nobody heard, with a 95 % interval over them. Layers that a paper does "
+        "not state are ours, as each recipe says: a gap may be theirs. The command of each figure "
+        "stands in the section of its run below.",
         "",
-        "| system | profile | epochs | parameters | the paper | random splits, mean (sd) "
+        "| system | profile | epochs | numbers | parameters | the paper | random splits, mean (sd) "
         "| least to largest | seeds | minutes | unheard speakers | protocol |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
         *rows,
         "",
-        "Minutes are of the whole run over random splits on one core of a machine with two, both "
-        "of them busy.",
+        "The papers' figures are of:",
+        "",
+        *(
+            f"- {', '.join(systems)}: {protocol} ({source.rstrip('.')})."
+            for (protocol, source), systems in papers.items()
+        ),
+        "",
+        "Where classes tell genders apart, accuracy is that of the emotions alone. Numbers are "
+        "those of the training: bfloat16 where the processor multiplies, or float32 throughout. "
+        "Minutes are of the sitting that ended the run over random splits, on one core of a "
+        "machine with two, both of them busy.",
         "",
     ]
 
 
-def _printed(run: Run) -> float | None:
+def _printed(run: Run) -> dict[str, str] | None:
     told = [one for one in run.recipe.get("reported") or () if one["metric"] == METRIC]
-    return float(told[0]["value"]) if told else None
+    return told[0] if told else None
 
 
 def _row(recipe: str, profile: str, runs: list[Run]) -> str:
@@ -50,14 +66,17 @@ def _row(recipe: str, profile: str, runs: list[Run]) -> str:
     apart = next((run for run in runs if run.details.get("speaker_independent")), None)
     any_run = random or apart
     assert any_run is not None
+    told = _printed(any_run)
+    assert told is not None
     cells = [
         recipe,
         profile,
         str(any_run.recipe["training"]["epochs"]),
+        "bfloat16" if "bf16" in any_run.details["command"] else "float32",
         f"{any_run.details['n_parameters']:,}",
-        f"{_printed(any_run):.1f}",
+        f"{told['value']:.1f}",
         *(_spread(random) if random else [""] * 4),
-        f"{_value(apart):.1f}" if apart else "",
+        _value(apart) if apart else "",
         apart.details["protocol"]["name"] if apart else "",
     ]
     return f"| {' | '.join(cells)} |"
@@ -66,6 +85,7 @@ def _row(recipe: str, profile: str, runs: list[Run]) -> str:
 def _spread(run: Run) -> list[str]:
     (corpus,) = run.metrics["corpora"]
     answers = run.of(corpus)
+    answers = answers.without_gender() or answers
     each = [
         100 * float(answers.correct[answers.seed == str(s)].mean()) for s in run.details["seeds"]
     ]
@@ -80,6 +100,9 @@ def _spread(run: Run) -> list[str]:
     ]
 
 
-def _value(run: Run) -> float:
+def _value(run: Run) -> str:
     (corpus,) = run.metrics["corpora"]
-    return 100 * float(run.metrics["corpora"][corpus][METRIC]["value"])
+    figures = run.metrics["corpora"][corpus]
+    value = figures.get("without_gender", figures)[METRIC]
+    low, high = 100 * value["low"], 100 * value["high"]
+    return f"{100 * value['value']:.1f} ({low:.1f} to {high:.1f})"

@@ -280,9 +280,12 @@ def section(run: Path) -> str:
             f"{figures['baselines']['majority_weighted_accuracy']:.1%} | {sentence:.0%} |"
         )
     lines += [
-        f"\nPublished: {told['metric']} {told['value']} %, {told['protocol']} ({told['source']})."
+        f"\nPublished: {METRICS[told['metric']]} {told['value']} %, {told['protocol']} "
+        f"({told['source'].rstrip('.')})."
         for told in recipe.get("reported", ())
     ]
+    if details.get("notes"):
+        lines += ["", *(f"- {note}." for note in details["notes"])]
     for corpus, figures in metrics["corpora"].items():
         recall = ", ".join(
             f"{name} {value:.0%}" for name, value in figures["recall"].items() if value is not None
@@ -301,6 +304,12 @@ def section(run: Path) -> str:
                 f"standard deviation {by_seed['sd']:.1%}."
             )
         lines += by_rule(figures, corpus)
+        if "without_gender" in figures:
+            merged = figures["without_gender"]
+            lines.append(
+                f"- {corpus}, genders merged: UA {interval(merged['unweighted_average_recall'])}, "
+                f"WA {interval(merged['weighted_accuracy'])}."
+            )
         groups = figures["unweighted_average_recall_by_group"]
         if len(groups) > 1:
             told = ", ".join(f"{name} {part['value']:.1%}" for name, part in groups.items())
@@ -315,12 +324,14 @@ def spent(details: dict[str, Any]) -> str:
     return f"{minutes:.0f} minutes" if minutes >= 1.5 else "under two minutes"
 
 
+METRICS = {"unweighted_average_recall": "UA", "weighted_accuracy": "WA"}
+
+
 def by_rule(figures: dict[str, Any], corpus: str) -> list[str]:
     """Return what other rules of voting make of the same networks, where windows vote."""
     rules = figures.get("decision", {}).get("by_rule", {})
-    names = {"UA": "unweighted_average_recall", "WA": "weighted_accuracy"}
     lines = []
-    for short, name in names.items():
+    for name, short in METRICS.items():
         told = [
             f"{rule} {values[name]['value']:.1%}"
             + ("" if values[name]["sd"] is None else f" (sd {values[name]['sd']:.1%})")
