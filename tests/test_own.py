@@ -282,6 +282,29 @@ def test_no_speakers(call, own, tmp_path):
     assert "18 clips, speakers not told" in card
 
 
+@pytest.mark.parametrize(
+    ("arguments", "goes_on"),
+    [
+        (("run", "eom2021-fcn", "-p", "random", "--on", "manifest=."), True),
+        (("predict", "0-anger-0.wav"), False),
+    ],
+)
+def test_ctrl_c_says_how_to_go_on(arguments, goes_on, call, own, monkeypatch):
+    from ullim.inference.predictor import Predictor
+    from ullim.recipes import runner
+
+    def interrupted(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "run", interrupted)
+    monkeypatch.setattr(Predictor, "predict", interrupted)
+    own(3)
+    code, said = call(*arguments)
+    assert code == 130
+    assert "stopped" in said.err
+    assert ("type the same command again" in said.err) is goes_on
+
+
 def test_all_recipes_of_a_tag_on_them(call, own, tmp_path, monkeypatch):
     """What answers best on my recordings?"""
     own(3)

@@ -25,7 +25,7 @@ from ullim.cli import (
     serve,
     train,
 )
-from ullim.cli.console import complain
+from ullim.cli.console import complain, note
 from ullim.errors import UllimError
 
 app = typer.Typer(
@@ -51,6 +51,10 @@ app.add_typer(corpora.app, name="corpora")
 features.app.command("plot")(features_plot.plot_file)
 features.app.command("profile")(features_profile.profile)
 app.add_typer(features.app, name="features")
+
+_INTERRUPTED = 130
+# Commands that find what they had done when they are typed again.
+_GO_ON = (["run"], ["train"], ["corpora", "download"])
 
 
 @app.callback()
@@ -80,6 +84,9 @@ def main() -> None:
             raise
         complain(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        complain("stopped")
-        sys.exit(130)
+    except SystemExit as ending:
+        # Typer makes this of Ctrl-C and says nothing.
+        if ending.code == _INTERRUPTED:
+            goes_on = any(sys.argv[1 : 1 + len(words)] == words for words in _GO_ON)
+            note("stopped" + ("; type the same command again to go on" if goes_on else ""))
+        raise

@@ -43,6 +43,9 @@ class EndToEnd(Network):
     Differs: every size is a default of ours.
 
     Bands are taken as they come: let ``training.standardise`` bring them to one scale.
+
+    A padded clip is answered like the clip alone, but while training, batch normalisation counts
+    the zeros of the padding: batches of like lengths (the trainer makes them) keep these few.
     """
 
     name: Literal["endtoend"] = "endtoend"
