@@ -428,10 +428,11 @@ class TestTrain:
         )
         assert "`ullim run cnn-emodb --toy`" in card
         assert "`ullim train cnn-emodb --toy`, seed 0" in card
-        assert "CC0 1.0 The code that runs them is MIT." in card
+        assert "CC0 1.0. The code that runs them is MIT." in card
         assert "EMO-DB: 36 clips, 6 speakers" in card
         assert "All emotions are acted" in card
         assert "never shown other sounds" in card
+        assert "an answer counts those in which somebody speaks" in card
 
     @pytest.mark.usefixtures("without_export")
     def test_figures_of_other_recipes_are_added(self, recipe, emodb, finished, tmp_path):
