@@ -199,7 +199,8 @@ def told(
     step_s: float = 1.0,
     duration_s: float | None = None,
     hop_s: float | None = 1.0,
-    **decision: float,
+    every_window: bool = False,
+    **decision: object,
 ) -> timeline.Answer:
     """Decide over windows that start every ``step_s``; everything is voice unless told."""
     emotions = np.asarray(emotions, dtype=np.float32)
@@ -218,6 +219,7 @@ def told(
         hop_s=hop_s,
         decision=Decision(**decision),
         labels=["neutral", "anger"],
+        every_window=every_window,
     )
 
 
@@ -267,13 +269,35 @@ class TestTimeline:
         assert answer.scores == pytest.approx([0.9, 0.1])
         assert answer.voice == pytest.approx(0.9)
 
+    def test_where_every_window_counts_all_do_alike(self):
+        voice = np.zeros(266, bool)
+        voice[:66] = True
+        rows = [[0.9, 0.1]] + [[0.2, 0.8]] * 3
+        some, every = (
+            told(rows, voice=voice, step_s=2.0, every_window=every) for every in (False, True)
+        )
+        assert some.scores == pytest.approx([0.9, 0.1])
+        assert some.shares == pytest.approx([1.0, 0.0])
+        assert every.scores == pytest.approx([0.375, 0.625])
+        assert every.shares == pytest.approx([0.25, 0.75])
+        assert every.voice == 1.0
+        assert every.segments == some.segments
+        assert [segment.label for segment in every.segments] == ["neutral", None]
+
+    def test_where_every_window_counts_those_the_model_calls_silent_do_not(self):
+        answer = told([[0.9, 0.1], [0.0, 1.0]], silence=[0.1, 0.9], every_window=True)
+        assert answer.scores == pytest.approx([0.9, 0.1])
+        assert answer.shares == pytest.approx([1.0, 0.0])
+        assert answer.voice == pytest.approx(0.9)
+
+    @pytest.mark.parametrize("every_window", [False, True])
     @pytest.mark.parametrize(
         ("voice", "silence"),
         [(np.zeros(133), [0.0] * 3), (np.ones(133), [0.5] * 3), (np.arange(133) < 6, [0.0] * 3)],
         ids=["no voice", "the model says so", "less voice than min_speech_s"],
     )
-    def test_no_speech(self, voice, silence):
-        answer = told([[0.9, 0.1]] * 3, voice=voice, silence=silence)
+    def test_no_speech(self, voice, silence, every_window):
+        answer = told([[0.9, 0.1]] * 3, voice=voice, silence=silence, every_window=every_window)
         assert answer.scores is None
         ((segment),) = answer.segments
         assert (segment.start_s, segment.end_s, segment.label) == (0.0, 4.0, None)

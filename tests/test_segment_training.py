@@ -1,4 +1,8 @@
-"""From segments to a bundle: what training makes of pieces, and that a predictor votes alike."""
+"""From segments to a bundle: what training makes of pieces; that a predictor answers as a run does.
+
+Label, shares of the votes and confidence are compared with what a run computes by the same network,
+on clips with silence in them.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +17,26 @@ pytest.importorskip("sklearn")
 
 from sklearn.utils.class_weight import compute_class_weight  # noqa: E402
 
-from ullim.decision import Decision, item_means, vote_shares  # noqa: E402
+from ullim import bundle  # noqa: E402
+from ullim.decision import RULES, Decision, item_means, vote_shares  # noqa: E402
 from ullim.errors import RecipeError  # noqa: E402
+from ullim.evaluation.predictions import FACTS, Predictions, from_columns  # noqa: E402
+from ullim.features import Feature  # noqa: E402
+from ullim.features.image import SpectrogramImages  # noqa: E402
+from ullim.inference import timeline  # noqa: E402
 from ullim.inference.predictor import Predictor  # noqa: E402
+from ullim.models import OPSET  # noqa: E402
 from ullim.models.park2018 import Park2018  # noqa: E402
 from ullim.recipes.schema import load_recipe, parse_recipe  # noqa: E402
 from ullim.training.estimator import NetworkClassifier  # noqa: E402
 from ullim.training.network import Fitting  # noqa: E402
 from ullim.training.options import Hardware, Training  # noqa: E402
 from ullim.training.segments import pieces  # noqa: E402
-from ullim.types import Ragged  # noqa: E402
+from ullim.types import FloatArray, Ragged  # noqa: E402
 from ullim.window import Window  # noqa: E402
 
 PARK = "park2018-spectrogram-cnn"
+PICTURES = SpectrogramImages(segment_frames=16, range_db=80, colour_map="jet")
 NET = Park2018(
     picture=(2, 3, 2),
     channels=(3, 4, 4),
@@ -162,10 +173,130 @@ class TestRecipe:
             parse_recipe(park, "toy")
 
 
+def with_silence(make_speech, seed: int) -> FloatArray:
+    """Return a voice after silence, and again after more."""
+    pauses = [np.zeros(round(16_000 * s), np.float32) for s in (0.6, 1.4 + 0.3 * seed, 1.1)]
+    voices = [make_speech(0.9, f0_hz=90 + 70 * part, tilt=1 + part, seed=seed) for part in (0, 2)]
+    return np.concatenate([pauses[0], voices[0], pauses[1], voices[1], pauses[2]])
+
+
+def of_a_run(
+    classifier: NetworkClassifier, feature: Feature, clips: list[FloatArray], decision: Decision
+) -> Predictions:
+    """Return what a run writes down of clips: the arithmetic of one of its folds."""
+    items = {feature.name: Ragged.from_items([feature.extract(clip) for clip in clips])}
+    each, counts = classifier.predict_windows(items)
+    return from_columns(
+        tuple(classifier.classes_.tolist()),
+        item_means(each, counts),
+        np.zeros(len(clips), np.int64),
+        dict.fromkeys(FACTS, ["x"] * len(clips)),
+        vote_shares(each, counts),
+        decision,
+    )
+
+
+def assert_answers_as(
+    run: Predictions, predictor: Predictor, clips: list[FloatArray], monkeypatch
+) -> None:
+    """Compare a predictor's answers with a run's, shares of the votes included."""
+    answers = []
+    decide = timeline.decide
+
+    def spy(*given, **named):
+        answers.append(decide(*given, **named))
+        return answers[-1]
+
+    monkeypatch.setattr(timeline, "decide", spy)
+    assert predictor.labels == run.labels
+    for row, clip in enumerate(clips):
+        said = predictor.predict(clip, 16_000)
+        assert said.label == run.labels[run.guess[row]]
+        assert said.confidence == pytest.approx(run.confidence[row], abs=1e-4)
+        assert list(said.scores.values()) == pytest.approx(run.probabilities[row], abs=1e-4)
+        np.testing.assert_allclose(answers[-1].shares, run.shares[row], atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def classifier(make_speech) -> NetworkClassifier:
+    """A small network that tells a low voice from a high one."""
+    labels = ("neutral", "anger", "sadness") * 4
+    voices = [
+        make_speech(0.7, f0_hz=90 + 70 * (row % 3), tilt=1 + row % 3, seed=row)
+        for row in range(len(labels))
+    ]
+    classifier = NetworkClassifier(
+        NET.model_copy(update={"picture": (16, 256, 3), "strides": (4, 1, 1)}),
+        Training(**(PLAIN | {"epochs": 3})),
+        Window(mode="segments", length_s=0.16),
+        feature_hop_s=PICTURES.hop_s,
+        hardware=Hardware(accelerator="cpu"),
+    )
+    pictures = Ragged.from_items([PICTURES.extract(voice) for voice in voices])
+    return classifier.fit({PICTURES.name: pictures}, labels)
+
+
+@pytest.fixture(scope="module")
+def served(classifier, make_speech, tmp_path_factory):
+    """Makes a predictor of the classifier: ``served(decision)``."""
+    pictures = PICTURES.extract(make_speech(1.0))
+    graphs = classifier.graphs({PICTURES.name: Ragged.from_items([pictures])})
+
+    def make(decision: Decision) -> Predictor:
+        manifest = bundle.Manifest(
+            schema_version=bundle.SCHEMA_VERSION,
+            name="toy",
+            title="A toy",
+            labels=tuple(classifier.classes_.tolist()),
+            inputs=(bundle.InputSpec(**PICTURES.identity()),),
+            graphs=tuple(
+                bundle.GraphSpec(file=f"{graph.name}.onnx", inputs=graph.inputs, opset=OPSET)
+                for graph in graphs
+            ),
+            window=classifier.window,
+            decision=decision,
+            calibration=bundle.Calibration(temperature=1.0, fitted_on="nobody"),
+            reject_threshold=0.0,
+            licence="CC0 1.0",
+            trained_on=(),
+        )
+        data = {f"{graph.name}.onnx": graph.data for graph in graphs}
+        return Predictor.from_folder(
+            bundle.write(tmp_path_factory.mktemp("served") / "toy", manifest, data, "# A toy\n")
+        )
+
+    return make
+
+
+class TestAnswers:
+    @pytest.mark.parametrize("rule", RULES)
+    def test_count_the_pieces_in_pauses_as_a_run_does(
+        self, rule, classifier, served, make_speech, monkeypatch
+    ):
+        decision = Decision(rule=rule)
+        clips = [with_silence(make_speech, seed) for seed in range(4)]
+        clips += [make_speech(1.0, seed=9), make_speech(2560 / 16_000 * 7.5, f0_hz=230)]
+        run = of_a_run(classifier, PICTURES, clips, decision)
+        assert_answers_as(run, served(decision), clips, monkeypatch)
+
+    def test_keep_quiet_where_nobody_speaks(self, served, make_speech):
+        predictor = served(Decision(rule="park2018"))
+        click = np.zeros(32_000, np.float32)
+        click[16_000] = 0.5
+        silent = predictor.predict(click, 16_000)
+        assert (silent.status, silent.label, silent.scores) == ("no_speech", None, {})
+        segments = predictor.predict(with_silence(make_speech, 3), 16_000).segments
+        assert any(segment.label is None for segment in segments)
+        assert any(segment.label is not None for segment in segments)
+
+
 @pytest.mark.slow
-def test_a_run_scores_every_rule_and_a_bundle_answers_by_its_own(tmp_path, make_speech):
+def test_a_run_scores_every_rule_and_a_bundle_answers_by_its_own(
+    tmp_path, make_speech, monkeypatch
+):
     """Recipe to run folder to bundle to predictor, in small, on speech-like sounds."""
-    from ullim.recipes.runner import run
+    from ullim.recipes import ship
+    from ullim.recipes.runner import fit, run
     from ullim.recipes.ship import train
 
     root = tmp_path / "own"
@@ -203,6 +334,8 @@ def test_a_run_scores_every_rule_and_a_bundle_answers_by_its_own(tmp_path, make_
         figures["decision"]["by_rule"]["park2018"]["weighted_accuracy"]["value"]
         == figures["weighted_accuracy"]["value"]
     )
+    fits = []
+    monkeypatch.setattr(ship, "fit", lambda *given: fits.append(fit(*given)) or fits[-1])
     folder = train(
         loaded, corpora=corpora, out=tmp_path / "bundle", runs=[tmp_path / "run"], figures=[],
         seed=0, command="ullim train toy", report=quiet,
@@ -211,12 +344,15 @@ def test_a_run_scores_every_rule_and_a_bundle_answers_by_its_own(tmp_path, make_
     manifest = predictor.bundle.manifest
     assert manifest.decision.rule == "park2018"
     assert manifest.window.mode == "segments"
+    # Nothing to warn of: an answer counts what the figures count.
+    assert "in which somebody speaks" not in (folder / bundle.CARD).read_text(encoding="utf-8")
     (feature,) = predictor.bundle.features.values()
-    for path in sorted(root.glob("1_*.wav")):
-        signal, _ = soundfile.read(path, dtype="float32")
-        answer = predictor.predict(path)
-        assert answer.status != "error"
-        assert sum(answer.scores.values()) == pytest.approx(1.0, abs=1e-5)
+    clips = [soundfile.read(path, dtype="float32")[0] for path in sorted(root.glob("1_*.wav"))]
+    clips += [with_silence(make_speech, seed) for seed in range(2)]
+    assert_answers_as(
+        of_a_run(fits[0], feature, clips, manifest.decision), predictor, clips, monkeypatch
+    )
+    for signal in clips:
         # Pieces are cut from the feature of the whole clip, as training cuts them.
         pictures = feature.extract(signal)
         starts, _, each = predictor._windows([signal])

@@ -432,6 +432,7 @@ class TestTrain:
         assert "EMO-DB: 36 clips, 6 speakers" in card
         assert "All emotions are acted" in card
         assert "never shown other sounds" in card
+        assert "an answer counts those in which somebody speaks" in card
 
     @pytest.mark.usefixtures("without_export")
     def test_figures_of_other_recipes_are_added(self, recipe, emodb, finished, tmp_path):

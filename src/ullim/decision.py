@@ -79,13 +79,15 @@ class Decision(BaseModel):
     """A decision rule.
 
     Attributes:
-        rule: What the label of a recording follows. ``mean_probability`` averages the windows in
-            which somebody speaks, and the label is the most probable. Under the others every
-            window has one vote, for its most probable label: ``majority`` gives the label with the
-            most votes; ``park2018`` the emotion other than neutral with the most votes, if it has
-            at least ``vote_share`` of them, and neutral otherwise. Among equals the higher mean
-            probability decides. Scores are mean probabilities under every rule, so under a vote
-            the label need not have the highest.
+        rule: What the label of a recording follows. ``mean_probability`` averages the windows, and
+            the label is the most probable. Under the others each window has one vote, for its
+            most probable label: ``majority`` gives the label with the most votes; ``park2018`` the
+            emotion other than neutral with the most votes, if it has at least ``vote_share`` of
+            them, and neutral otherwise. Among equals the higher mean probability decides. Scores
+            are mean probabilities under every rule, so under a vote the label need not have the
+            highest. A run, and so the figures on a card, counts every window of a clip alike. A
+            predictor does the same with the pieces of ``segments``; of other windows it counts
+            those in which somebody speaks, in the mean by how long.
         vote_share: Share of the votes an emotion needs under ``park2018``.
         ambiguity_margin: Two labels this close at the top make the answer ambiguous: in mean
             probability, or in their shares of the votes where the rule is a vote.

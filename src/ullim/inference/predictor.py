@@ -149,6 +149,7 @@ class Predictor:
             hop_s=None if manifest.window.mode == "whole" else manifest.window.hop_s,
             decision=manifest.decision,
             labels=names,
+            every_window=manifest.window.mode == "segments",
         )
         if answer.scores is None or answer.shares is None:
             return Prediction(None, None, {}, answer.segments, voice.duration_s, "no_speech")

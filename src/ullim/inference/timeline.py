@@ -59,8 +59,12 @@ def decide(
     hop_s: float | None,
     decision: Decision,
     labels: Sequence[str],
+    every_window: bool = False,
 ) -> Answer:
-    """Average the windows in which somebody speaks, count their votes, and draw the timeline.
+    """Average windows, count their votes, and draw the timeline.
+
+    Windows in which somebody speaks count, in the mean by how long. Whether anybody speaks at all,
+    and where the timeline is silent, does not depend on ``every_window``.
 
     Args:
         windows: What the model said.
@@ -69,6 +73,8 @@ def decide(
         hop_s: Step of the timeline; None makes it one stretch.
         decision: The bundle's rule.
         labels: Names of the columns of ``windows.emotions``.
+        every_window: Whether windows count alike, with a voice in them or without, as a run counts
+            the pieces of ``segments``; only those the model itself calls silent are left out.
     """
     ends_s = windows.starts_s + windows.lengths_s
     spoken_s = _spoken_s(voice_frames, windows.starts_s, ends_s)
@@ -82,10 +88,11 @@ def decide(
     )
     if voice_frames.sum() * FRAME_S < enough_s or not heard:
         return Answer(None, None, 0.0, (Segment(0.0, duration_s, None, None, {}),))
-    weight = np.where(speaking, spoken_s, 0.0)
+    counted = windows.silence < 0.5 if every_window else speaking
+    weight = np.where(counted, 1.0 if every_window else spoken_s, 0.0)
     weight /= weight.sum()
     scores = (weight @ windows.emotions).astype(np.float32)
-    (shares,) = vote_shares(windows.emotions[speaking], np.array([speaking.sum()]))
+    (shares,) = vote_shares(windows.emotions[counted], np.array([counted.sum()]))
     voice = float(1.0 - weight @ windows.silence)
     drawn = _segments(windows, voice_frames, duration_s, hop_s, decision, labels)
     return Answer(scores, shares, voice, drawn)

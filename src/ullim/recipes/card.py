@@ -65,7 +65,8 @@ def render(
                 "with no test speakers held out, only those, if any, that early stopping and "
                 "the temperature need; they cannot be tested on these corpora any more. Intervals "
                 "are 95 %, bootstrapped over speakers; under ten speakers, figure and interval "
-                "hang on who they happen to be. A corpus is scored over the emotions it has.",
+                "hang on who they happen to be. A corpus is scored over the emotions it has."
+                + _counted(manifest),
                 _table(manifest.figures),
                 "\n".join(
                     f"- `{line}`" for line in dict.fromkeys(f.command for f in manifest.figures)
@@ -102,6 +103,16 @@ def _heard(figures: tuple[Figure, ...]) -> str:
     return (
         "**Where speakers are shared, tested voices were also trained on: such a figure says "
         f"nothing about strangers, who will fare much worse.** Any other tested clip {strangers}"
+    )
+
+
+def _counted(manifest: Manifest) -> str:
+    """Return how an answer differs from what was measured, where it does."""
+    if manifest.window.mode != "crop":
+        return ""
+    return (
+        " The figures count every window of a tested clip alike; an answer counts those in which "
+        "somebody speaks, the longer the more."
     )
 
 
