@@ -26,7 +26,7 @@ from ullim.models import Network  # noqa: E402
 from ullim.models.dilated_cnn import DilatedCnn  # noqa: E402
 from ullim.models.mfcc_network import MfccNetwork  # noqa: E402
 from ullim.training.calibration import fit_temperature  # noqa: E402
-from ullim.training.data import TrainingBatches, mask, mix, pad  # noqa: E402
+from ullim.training.data import TrainingBatches, evaluated_together, mask, mix, pad  # noqa: E402
 from ullim.training.estimator import NetworkClassifier  # noqa: E402
 from ullim.training.export import to_onnx  # noqa: E402
 from ullim.training.losses import masked_log_softmax, soft_cross_entropy  # noqa: E402
@@ -218,6 +218,20 @@ class TestMix:
                 break
         else:
             pytest.fail("no seed mixed the two clips")
+
+
+class TestEvaluatedTogether:
+    @given(st.lists(st.integers(1, 200_000), max_size=90))
+    def test_every_clip_once_and_never_much_at_once(self, lengths):
+        lengths = np.array(lengths, dtype=np.int64)
+        batches = evaluated_together(lengths)
+        assert sorted(np.concatenate([[], *batches]).tolist()) == list(range(len(lengths)))
+        for batch in batches:
+            assert len(batch) <= 32
+            assert len(batch) == 1 or len(batch) * lengths[batch].max() <= 96_000
+
+    def test_clips_of_seconds_are_taken_in_full_batches(self):
+        assert [len(batch) for batch in evaluated_together(np.full(70, 2_000))] == [32, 32, 6]
 
 
 class TestMask:

@@ -24,7 +24,7 @@ from ullim.training.classifier import (
     softmax,
     target_matrix,
 )
-from ullim.training.data import pad
+from ullim.training.data import evaluated_together, pad
 from ullim.training.export import to_onnx
 from ullim.training.network import Fitting
 from ullim.training.options import Hardware, Training
@@ -281,11 +281,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _logits(self, network: nn.Module, clips: Sequence[FloatArray]) -> Matrix:
         """Return logits of clips, in their order."""
-        order = np.argsort([len(clip) for clip in clips], kind="stable")
         logits = np.empty((len(clips), len(self.classes_)), dtype=np.float32)
         with torch.inference_mode():
-            for start in range(0, len(order), 32):
-                chosen = order[start : start + 32]
+            for chosen in evaluated_together(np.array([len(clip) for clip in clips])):
                 batch = pad([clips[i] for i in chosen], np.zeros((len(chosen), 1), np.float32))
                 logits[chosen] = network(batch.features, batch.lengths).numpy()
         return logits

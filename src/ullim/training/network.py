@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ullim.training.data import Batch, TrainingBatches, pad
+from ullim.training.data import Batch, TrainingBatches, evaluated_together, pad
 from ullim.training.losses import masked_log_softmax, soft_cross_entropy
 from ullim.training.options import Training
 from ullim.types import Ragged
@@ -73,10 +73,10 @@ class Fitting(LightningModule):
         return DataLoader(batches, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return whole validation clips, the longest together."""
-        rows = self.validation_rows[np.argsort(self.views[0].lengths[self.validation_rows])]
-        chunks = [rows[i : i + 32] for i in range(0, len(rows), 32)]
-        batches = [pad([self.views[0][r] for r in chunk], self.targets[chunk]) for chunk in chunks]
+        """Return whole validation clips, those of like length together."""
+        clean, rows = self.views[0], self.validation_rows
+        chunks = [rows[chosen] for chosen in evaluated_together(clean.lengths[rows])]
+        batches = [pad([clean[r] for r in chunk], self.targets[chunk]) for chunk in chunks]
         return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
 
     def transfer_batch_to_device(
