@@ -537,6 +537,16 @@ class TestTrainRefuses:
         assert caught.value.code == "speaker_overlap"
         assert not (tmp_path / "toy").exists()
 
+    def test_a_run_whose_fits_diverged(self, recipe, emodb, own_run, tmp_path):
+        """Of before fits told it: its probabilities are empty."""
+        predictions = pd.read_csv(own_run / "predictions.csv")
+        predictions.loc[:, predictions.columns.str.startswith("p_")] = np.nan
+        predictions.to_csv(own_run / "predictions.csv", index=False)
+        with pytest.raises(RecipeError, match="run holds predictions without prob") as caught:
+            train_toy(recipe, emodb, tmp_path / "toy", runs=[own_run])
+        assert caught.value.code == "diverged"
+        assert not (tmp_path / "toy").exists()
+
     @pytest.mark.usefixtures("without_export")
     def test_figures_that_share_speakers(self, recipe, emodb, finished, own_run, tmp_path):
         details = json.loads((own_run / "run.json").read_text(encoding="utf-8"))

@@ -28,7 +28,7 @@ from ullim.models.mfcc_network import MfccNetwork  # noqa: E402
 from ullim.training.calibration import fit_temperature  # noqa: E402
 from ullim.training.data import TrainingBatches, mask, mix, pad  # noqa: E402
 from ullim.training.estimator import NetworkClassifier  # noqa: E402
-from ullim.training.export import to_onnx  # noqa: E402
+from ullim.training.export import largest_difference, to_onnx  # noqa: E402
 from ullim.training.losses import masked_log_softmax, soft_cross_entropy  # noqa: E402
 from ullim.training.network import Fitting  # noqa: E402
 from ullim.training.options import Hardware, SpecAugment, Training  # noqa: E402
@@ -1067,6 +1067,60 @@ class TestNetworkClassifier:
         record_epochs(monkeypatch)
         resumed = classifier(checkpoints=tmp_path / "kept").fit(X, y, groups)
         assert [epoch["epoch"] for epoch in resumed.history_[0]] == [0, 1]
+
+
+class TestDivergence:
+    """Numbers that are none end a fit; they never pass for an answer."""
+
+    WILD = QUICK.model_copy(
+        update={
+            "optimiser": "sgd", "learning_rate": 1e30, "gradient_clip": None,
+            "schedule": "constant",
+        }
+    )  # fmt: skip
+
+    @pytest.mark.parametrize("share", [0.0, 0.3])
+    def test_ends_the_fit_and_says_what_to_do(self, share, toy):
+        X, y, groups = toy
+        training = self.WILD.model_copy(update={"validation_share": share})
+        with pytest.raises(
+            TrainingError,
+            match=r"epoch 1 of 2, at a learning rate of 1e\+30.*training.learning_rate \(1e\+30\) "
+            r"lower, or training.gradient_clip \(none\) to 1",
+        ) as caught:
+            classifier(training=training).fit(X, y, groups)
+        assert caught.value.code == "diverged"
+
+    @pytest.mark.slow
+    def test_in_several_processes_too(self, toy):
+        X, y, groups = toy
+        hardware = Hardware(accelerator="cpu", devices=2, strategy="ddp_spawn")
+        training = self.WILD.model_copy(update={"batch_size": 8})
+        with pytest.raises(TrainingError, match=r"^the loss is no number in epoch 1") as caught:
+            classifier(training=training, hardware=hardware).fit(X, y, groups)
+        assert caught.value.code == "diverged"
+
+    def test_in_the_last_step_is_seen_by_what_it_answers(self, toy):
+        """Of its own weights no loss is left to tell."""
+        X, y, groups = toy
+        training = self.WILD.model_copy(
+            update={"epochs": 1, "batch_size": len(y), "validation_share": 0.0}
+        )
+        estimator = classifier(training=training).fit(X, y, groups)
+        with pytest.raises(TrainingError, match="with no numbers") as caught:
+            estimator.predict_proba(X)
+        assert caught.value.code == "diverged"
+
+    def test_is_not_exported(self):
+        clips = [np.zeros((20, BANDS), np.float32)] * 2
+        network = TINY.build(BANDS, 2).eval()
+        sound = to_onnx(network, "logmel", clips)
+        for weights in network.parameters():
+            weights.data.fill_(NAN)
+        assert math.isnan(largest_difference(network, sound, "logmel", clips))
+        with pytest.raises(TrainingError, match="something else than numbers") as caught:
+            to_onnx(network, "logmel", clips)
+        assert caught.value.code == "diverged"
 
 
 class TestErrorsOfFit:

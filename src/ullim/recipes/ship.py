@@ -107,6 +107,12 @@ def train(
         _check_run(folder, recipe, hashed)
     predictions = pd.read_csv(runs[0] / "predictions.csv", dtype={"fold": str, "speaker": str})
     threshold = reject_threshold(predictions, list(table.labels), recipe.decision.coverage)
+    if not np.isfinite(threshold):
+        raise RecipeError(
+            f"{runs[0]} holds predictions without probabilities: its fits diverged; run it again "
+            "into another folder, with a lower training.learning_rate",
+            code="diverged",
+        )
     # What a card cannot say fails before the long fit, not after it.
     stated = tuple(figure for folder in [*runs, *figures] for figure in _figures(folder))
     sounds = _sounds(predictions, table, threshold)

@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from ullim.errors import TrainingError
 from ullim.training.data import Batch, TrainingBatches, pad
 from ullim.training.losses import masked_log_softmax, soft_cross_entropy
 from ullim.training.options import Training
@@ -93,8 +94,22 @@ class Fitting(LightningModule):
             class_weights=self.class_weights,  # type: ignore[arg-type]
             label_smoothing=self.options.label_smoothing,
         )
+        # Together, lest one device waits for ever for another that gave up.
+        if not self.trainer.strategy.reduce_boolean_decision(bool(torch.isfinite(loss))):
+            raise self._diverged()
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(logits))
         return loss
+
+    def _diverged(self) -> TrainingError:
+        options, clip = self.options, self.options.gradient_clip
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        return TrainingError(
+            f"the loss is no number in epoch {self.current_epoch + 1} of {options.epochs}, at a "
+            f"learning rate of {rate:.3g}: the fit diverged; set training.learning_rate "
+            f"({options.learning_rate:g}) lower, or training.gradient_clip "
+            f"({'none' if clip is None else f'{clip:g}'}) {'to 1' if clip is None else 'lower'}",
+            code="diverged",
+        )
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         logits = self(batch.features, batch.lengths).float()

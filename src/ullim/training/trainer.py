@@ -22,7 +22,9 @@ from lightning.pytorch.callbacks import (
     WeightAveraging,
 )
 from torch import Tensor
+from torch.multiprocessing import ProcessRaisedException
 
+from ullim.errors import TrainingError
 from ullim.training.network import Fitting
 from ullim.training.options import Hardware
 
@@ -43,6 +45,7 @@ def train(fitting: Fitting, hardware: Hardware, folder: Path, report: Report | N
 
     Raises:
         KeyboardInterrupt: Ctrl-C stopped it.
+        TrainingError: The fit diverged.
     """
     options, validated = fitting.options, bool(fitting.validation_rows.size)
     best = ModelCheckpoint(
@@ -74,7 +77,7 @@ def train(fitting: Fitting, hardware: Hardware, folder: Path, report: Report | N
         default_root_dir=folder,
     )
     resumed = folder / "last.ckpt"
-    with _stoppable(trainer):
+    with _stoppable(trainer), _told_by_processes():
         trainer.fit(fitting, ckpt_path=resumed if resumed.is_file() else None)
     if validated:
         path = best.best_model_path or folder / "best.ckpt"
@@ -132,6 +135,18 @@ def _stoppable(trainer: Trainer) -> Iterator[None]:
             signal.signal(signal.SIGINT, heard)
     if trainer.interrupted:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def _told_by_processes() -> Iterator[None]:
+    """Raise a divergence here that another process told, of which only the text arrives."""
+    try:
+        yield
+    except ProcessRaisedException as error:
+        message = str(error).rpartition(f"{TrainingError.__name__}: ")[2].strip()
+        if message == str(error).strip():
+            raise
+        raise TrainingError(message, code="diverged") from error
 
 
 class _Average:
