@@ -46,7 +46,7 @@ class Fitting(LightningModule):
         self.seed = seed
         self.history: list[dict[str, float]] = []
         self._validated: list[tuple[Tensor, Tensor]] = []
-        self._chance: Tensor | None = None
+        self._chance: dict[str, Tensor] = {}
         self.register_buffer("class_weights", self._class_weights(), persistent=False)
 
     def _class_weights(self) -> Tensor | None:
@@ -130,17 +130,22 @@ class Fitting(LightningModule):
         checkpoint["history"] = self.history
         # Dropout draws from torch's own generator, which must go on where it was.
         checkpoint["chance"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            checkpoint["chance_cuda"] = torch.cuda.get_rng_state(self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = checkpoint["history"]
-        self._chance = checkpoint.get("chance")
+        kept = ("chance", "chance_cuda")
+        self._chance = {name: checkpoint[name] for name in kept if name in checkpoint}
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Go on with the chance a checkpoint kept."""
-        if self._chance is None:
+        if not self._chance:
             return
-        torch.set_rng_state(self._chance.cpu())
-        self._chance = None
+        torch.set_rng_state(self._chance["chance"].cpu())
+        if "chance_cuda" in self._chance and self.device.type == "cuda":
+            torch.cuda.set_rng_state(self._chance["chance_cuda"].cpu(), self.device)
+        self._chance = {}
         # Lightning opens an epoch's loader twice, and each time a loader draws a seed of its own.
         for _ in range(2):
             torch.empty((), dtype=torch.int64).random_()

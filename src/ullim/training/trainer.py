@@ -22,7 +22,7 @@ from lightning.pytorch.callbacks import (
     WeightAveraging,
 )
 from torch import Tensor
-from torch.multiprocessing import ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessRaisedException
 
 from ullim.errors import TrainingError
 from ullim.training.network import Fitting
@@ -40,19 +40,24 @@ def train(fitting: Fitting, hardware: Hardware, folder: Path, report: Report | N
     Args:
         fitting: The network, its rows and how it is fitted.
         hardware: What it is fitted on.
-        folder: Of its checkpoints; a fit that was stopped goes on from the last one there.
+        folder: Of its checkpoints; a fit that was stopped goes on from the last one there, and one
+            that had come to its end is taken from there.
         report: Told of every step; None tells nobody.
 
     Raises:
         KeyboardInterrupt: Ctrl-C stopped it.
         TrainingError: The fit diverged.
     """
+    ended = folder / "ended.pt"
+    if ended.is_file():
+        left = torch.load(ended, map_location="cpu", weights_only=True)
+        fitting.load_state_dict(left["state_dict"])
+        fitting.history = left["history"]
+        return
     options, validated = fitting.options, bool(fitting.validation_rows.size)
-    best = ModelCheckpoint(
-        folder, "best", monitor=_MONITOR, mode="max", enable_version_counter=False
-    )
+    best = _Checkpoint(folder, "best", monitor=_MONITOR, mode="max", enable_version_counter=False)
     # Of its own, because the best one is written only when there is a better one.
-    callbacks: list[Callback] = [ModelCheckpoint(folder, "last", enable_version_counter=False)]
+    callbacks: list[Callback] = [_Checkpoint(folder, "last", enable_version_counter=False)]
     if validated:
         callbacks += [best, EarlyStopping(_MONITOR, mode="max", patience=options.patience)]
     if options.average_decay > 0:
@@ -86,6 +91,12 @@ def train(fitting: Fitting, hardware: Hardware, folder: Path, report: Report | N
     if not fitting.history:  # the epochs ran in other processes
         left = torch.load(resumed, map_location="cpu", weights_only=True)
         fitting.history = left["history"]
+    if trainer.is_global_zero:
+        # Lightning would begin a finished fit again: further epochs after an early stop, and the
+        # last weights instead of their average.
+        part = ended.with_suffix(".part")
+        torch.save({"state_dict": fitting.state_dict(), "history": fitting.history}, part)
+        part.replace(ended)
 
 
 def _precision(hardware: Hardware) -> str:
@@ -96,6 +107,24 @@ def _precision(hardware: Hardware) -> str:
     if not on_cuda:
         return "32-true"
     return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+
+
+class _Checkpoint(ModelCheckpoint):
+    """Remembers the best epoch in a folder that was moved, too; Lightning holds to its path."""
+
+    @property
+    def state_key(self) -> str:
+        # As checkpoints name it, those from before this class too.
+        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath), Path(path).name)) if path else path
+
+        moved = {name: here(path) for name, path in state_dict.items() if name.endswith("_path")}
+        scores = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        found = {"dirpath": self.dirpath, "best_k_models": scores}
+        super().load_state_dict(state_dict | moved | found)
 
 
 class _Steps(Callback):
