@@ -25,7 +25,7 @@ from ullim.models.fusion import Fusion
 from ullim.recipes.card import SHARED, render
 from ullim.recipes.folder import feature_versions
 from ullim.recipes.prepared import prepare
-from ullim.recipes.runner import fit, git_commit, make_estimator, run
+from ullim.recipes.runner import fit, fitted_precision, git_commit, make_estimator, run
 from ullim.recipes.schema import Recipe, load_recipe
 from ullim.recipes.table import Table, load_table
 from ullim.registry import component
@@ -119,7 +119,7 @@ def train(
     report("final fit", 0, 1)
     rows = np.arange(len(table.utterances))
     # Named by what is fitted, so that a stopped fit goes on and another is never taken for it.
-    facts = json.dumps([recipe.identity(), seed, hashed])
+    facts = json.dumps([recipe.identity(), seed, hashed, fitted_precision(recipe)])
     begun = out.with_name(f".{out.name}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}")
     estimator = fit(
         make_estimator(recipe, seed=seed, checkpoints=begun, alone=True), table, prepared, rows

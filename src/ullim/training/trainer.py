@@ -29,6 +29,8 @@ from ullim.training.network import Fitting
 from ullim.training.options import Hardware
 
 _MONITOR = "validation_unweighted_average_recall"
+_PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true")
+_SHORT = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
 
 Report = Callable[[str, int, int], None]
 """Called with a stage's name, how many of its steps are done, and how many there are."""
@@ -68,7 +70,7 @@ def train(fitting: Fitting, hardware: Hardware, folder: Path, report: Report | N
         accelerator=hardware.accelerator,
         devices=hardware.devices,
         strategy=hardware.strategy,
-        precision=_precision(hardware),  # type: ignore[arg-type]
+        precision=precision_of(hardware),  # type: ignore[arg-type]
         use_distributed_sampler=False,
         max_epochs=options.epochs,
         limit_val_batches=None if validated else 0,
@@ -99,10 +101,23 @@ def train(fitting: Fitting, hardware: Hardware, folder: Path, report: Report | N
         part.replace(ended)
 
 
-def _precision(hardware: Hardware) -> str:
-    """Return Lightning's word for the precision."""
+def precision_of(hardware: Hardware) -> str:
+    """Return Lightning's word for the precision that hardware comes to on this machine.
+
+    >>> precision_of(Hardware(precision="bf16"))
+    'bf16-mixed'
+
+    Raises:
+        TrainingError: There is no such precision.
+    """
     if hardware.precision != "auto":
-        return hardware.precision
+        word = _SHORT.get(hardware.precision, hardware.precision)
+        if word not in _PRECISIONS:
+            raise TrainingError(
+                f"no precision {word!r}; set ULLIM_PRECISION to auto, {', '.join(_PRECISIONS)}",
+                code="unknown_precision",
+            )
+        return word
     on_cuda = hardware.accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available()
     if not on_cuda:
         return "32-true"
