@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
+from typing import Any
 
 from ullim.evaluation.predictions import Run, read_run
 
@@ -72,7 +73,7 @@ def _row(recipe: str, profile: str, runs: list[Run]) -> str:
         recipe,
         profile,
         str(any_run.recipe["training"]["epochs"]),
-        "bfloat16" if "bf16" in any_run.details["command"] else "float32",
+        "bfloat16" if "bf16" in _precision(any_run.details) else "float32",
         f"{any_run.details['n_parameters']:,}",
         f"{told['value']:.1f}",
         *(_spread(random) if random else [""] * 4),
@@ -80,6 +81,11 @@ def _row(recipe: str, profile: str, runs: list[Run]) -> str:
         apart.details["protocol"]["name"] if apart else "",
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _precision(details: dict[str, Any]) -> str:
+    """Return what a run says of its precision; the first ones only in their command."""
+    return str(details.get("precision") or details["command"])
 
 
 def _spread(run: Run) -> list[str]:

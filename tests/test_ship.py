@@ -18,7 +18,7 @@ pytest.importorskip("onnxscript")
 pd = pytest.importorskip("pandas")
 
 from ullim import bundle  # noqa: E402
-from ullim.errors import BundleError, RecipeError  # noqa: E402
+from ullim.errors import BundleError, RecipeError, TrainingError  # noqa: E402
 from ullim.inference.predictor import Predictor  # noqa: E402
 from ullim.recipes import runner, ship  # noqa: E402
 from ullim.recipes.schema import load_recipe  # noqa: E402
@@ -227,6 +227,44 @@ class TestRun:
         with pytest.raises(RecipeError, match=r"logmel v0 -> v1.*another --out") as caught:
             run_toy(recipe, emodb, own_run)
         assert caught.value.code == "other_versions"
+
+    def test_another_precision_is_refused_where_folds_are_left(
+        self, recipe, emodb, own_run, monkeypatch
+    ):
+        details = json.loads((own_run / "run.json").read_text(encoding="utf-8"))
+        assert details["precision"] == "32-true"
+        monkeypatch.setenv("ULLIM_PRECISION", "bf16-mixed")
+        metrics = run_toy(recipe, emodb, own_run)
+        assert metrics == json.loads((own_run / "metrics.json").read_text(encoding="utf-8"))
+        details = json.loads((own_run / "run.json").read_text(encoding="utf-8"))
+        assert details["precision"] == "32-true", "that of the folds, not of the last command"
+
+        (own_run / "folds" / "seed-0_fold-2.csv").unlink()
+        with pytest.raises(
+            RecipeError, match="begun in precision 32-true and would go on in bf16-mixed"
+        ) as caught:
+            run_toy(recipe, emodb, own_run)
+        assert caught.value.code == "other_precision"
+
+    @pytest.mark.parametrize("told", ["", "ULLIM_DEVICES=1 ULLIM_PRECISION=bf16-mixed "])
+    def test_folders_from_before_plans_held_the_precision(self, told, recipe, emodb, own_run):
+        for name in ("plan.json", "run.json"):
+            held = json.loads((own_run / name).read_text(encoding="utf-8"))
+            del held["precision"]
+            if name == "run.json":
+                held["command"] = told + held["command"]
+            (own_run / name).write_text(json.dumps(held), encoding="utf-8")
+        assert run_toy(recipe, emodb, own_run)["corpora"]["emodb"]["n"] == 36
+        details = json.loads((own_run / "run.json").read_text(encoding="utf-8"))
+        assert details.get("precision") == ("bf16-mixed" if told else None)
+
+    def test_a_precision_that_there_is_not_claims_no_folder(
+        self, recipe, emodb, tmp_path, monkeypatch
+    ):
+        monkeypatch.setenv("ULLIM_PRECISION", "bf61")
+        with pytest.raises(TrainingError, match=r"no precision 'bf61'; set .*bf16-mixed"):
+            run_toy(recipe, emodb, tmp_path / "run")
+        assert not (tmp_path / "run").exists()
 
     def test_all_recipes_of_a_tag(self, run, emodb, finished, tmp_path):
         target = tmp_path / "out" / "cnn-emodb_speaker-kfold"
@@ -536,6 +574,16 @@ class TestTrainRefuses:
         with pytest.raises(RecipeError, match="random, which shares speakers") as caught:
             train_toy(recipe, emodb, tmp_path / "toy", runs=[finished, tmp_path / "random"])
         assert caught.value.code == "speaker_overlap"
+        assert not (tmp_path / "toy").exists()
+
+    def test_a_run_whose_fits_diverged(self, recipe, emodb, own_run, tmp_path):
+        """Of before fits told it: its probabilities are empty."""
+        predictions = pd.read_csv(own_run / "predictions.csv")
+        predictions.loc[:, predictions.columns.str.startswith("p_")] = np.nan
+        predictions.to_csv(own_run / "predictions.csv", index=False)
+        with pytest.raises(RecipeError, match="run holds predictions without prob") as caught:
+            train_toy(recipe, emodb, tmp_path / "toy", runs=[own_run])
+        assert caught.value.code == "diverged"
         assert not (tmp_path / "toy").exists()
 
     @pytest.mark.usefixtures("without_export")

@@ -25,10 +25,11 @@ from ullim.errors import NotFittedError, TrainingError  # noqa: E402
 from ullim.models import Network  # noqa: E402
 from ullim.models.dilated_cnn import DilatedCnn  # noqa: E402
 from ullim.models.mfcc_network import MfccNetwork  # noqa: E402
+from ullim.training import network  # noqa: E402
 from ullim.training.calibration import fit_temperature  # noqa: E402
 from ullim.training.data import TrainingBatches, evaluated_together, mask, mix, pad  # noqa: E402
 from ullim.training.estimator import NetworkClassifier  # noqa: E402
-from ullim.training.export import to_onnx  # noqa: E402
+from ullim.training.export import largest_difference, to_onnx  # noqa: E402
 from ullim.training.losses import masked_log_softmax, soft_cross_entropy  # noqa: E402
 from ullim.training.network import Fitting  # noqa: E402
 from ullim.training.options import Hardware, SpecAugment, Training  # noqa: E402
@@ -1085,6 +1086,60 @@ class TestNetworkClassifier:
         classifier(training=training, checkpoints=tmp_path / "kept").fit(X, y, groups)
         assert set(done) == {3}
 
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"average_decay": 0.9, "validation_share": 0.0},
+            {"patience": 1, "epochs": 9, "learning_rate": 1e-9},
+            {"average_decay": 0.9, "refits": 1},
+        ],
+        ids=["averaged", "early stop", "refit"],
+    )
+    def test_a_finished_fit_is_not_begun_again(self, changes, toy, tmp_path, monkeypatch):
+        X, y, groups = toy
+        training = QUICK.model_copy(update=changes)
+        whole = classifier(training=training, checkpoints=tmp_path / "kept").fit(X, y, groups)
+        done = record_epochs(monkeypatch)
+        again = classifier(training=training, checkpoints=tmp_path / "kept").fit(X, y, groups)
+        assert again.history_ == whole.history_
+        np.testing.assert_array_equal(again.predict_proba(X), whole.predict_proba(X))
+        assert done == []
+        assert {path.suffix for path in tmp_path.rglob("*.*")} == {".ckpt", ".pt"}
+
+    def test_a_stopped_fit_goes_on_in_a_folder_that_was_moved(self, toy, tmp_path, monkeypatch):
+        """The best epoch lies before the move, and the later ones are worse."""
+        X, y, groups = toy
+        recalls = iter([0.9, 0.5, 0.6])
+        monkeypatch.setattr(network, "_mean_recall", lambda *_: next(recalls))
+        training = QUICK.model_copy(update={"epochs": 3})
+        stop_in_epoch(2, monkeypatch)
+        with pytest.raises(PowerCutError):
+            classifier(training=training, checkpoints=tmp_path / "here").fit(X, y, groups)
+        (tmp_path / "here").rename(tmp_path / "there")
+        best = tmp_path / "there" / "member-0" / "best.ckpt"
+        written = best.read_bytes()
+        assert record_epochs(monkeypatch) == []
+        classifier(training=training, checkpoints=tmp_path / "there").fit(X, y, groups)
+        assert best.read_bytes() == written, "0.6 is no better than 0.9"
+
+    def test_checkpoints_keep_the_generator_of_the_gpu(self, monkeypatch):
+        """There is none here: its part is played."""
+        states = {"cuda:0": torch.arange(4, dtype=torch.uint8)}
+        monkeypatch.setattr(Fitting, "device", torch.device("cuda", 0))
+        monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: states[str(device)])
+        monkeypatch.setattr(
+            torch.cuda, "set_rng_state", lambda state, device: states.update({str(device): state})
+        )
+        targets, rows = np.eye(2, dtype=np.float32), np.arange(2)
+        fitting = Fitting(TINY.build(BANDS, 2), QUICK, [], targets, rows, rows, None, [0])
+        checkpoint: dict[str, object] = {}
+        fitting.on_save_checkpoint(checkpoint)
+        kept, states["cuda:0"] = states["cuda:0"], torch.zeros(4, dtype=torch.uint8)
+        fitting.on_load_checkpoint(checkpoint)
+        with torch.random.fork_rng(devices=[]):
+            fitting.on_train_batch_start(None, 0)
+        assert torch.equal(states["cuda:0"], kept)
+
     def test_history_of_a_resumed_fit_tells_every_epoch(self, toy, tmp_path, monkeypatch):
         X, y, groups = toy
         stop_in_epoch(1, monkeypatch)
@@ -1093,6 +1148,60 @@ class TestNetworkClassifier:
         record_epochs(monkeypatch)
         resumed = classifier(checkpoints=tmp_path / "kept").fit(X, y, groups)
         assert [epoch["epoch"] for epoch in resumed.history_[0]] == [0, 1]
+
+
+class TestDivergence:
+    """Numbers that are none end a fit; they never pass for an answer."""
+
+    WILD = QUICK.model_copy(
+        update={
+            "optimiser": "sgd", "learning_rate": 1e30, "gradient_clip": None,
+            "schedule": "constant",
+        }
+    )  # fmt: skip
+
+    @pytest.mark.parametrize("share", [0.0, 0.3])
+    def test_ends_the_fit_and_says_what_to_do(self, share, toy):
+        X, y, groups = toy
+        training = self.WILD.model_copy(update={"validation_share": share})
+        with pytest.raises(
+            TrainingError,
+            match=r"epoch 1 of 2, at a learning rate of 1e\+30.*training.learning_rate \(1e\+30\) "
+            r"lower, or training.gradient_clip \(none\) to 1",
+        ) as caught:
+            classifier(training=training).fit(X, y, groups)
+        assert caught.value.code == "diverged"
+
+    @pytest.mark.slow
+    def test_in_several_processes_too(self, toy):
+        X, y, groups = toy
+        hardware = Hardware(accelerator="cpu", devices=2, strategy="ddp_spawn")
+        training = self.WILD.model_copy(update={"batch_size": 8})
+        with pytest.raises(TrainingError, match=r"^the loss is no number in epoch 1") as caught:
+            classifier(training=training, hardware=hardware).fit(X, y, groups)
+        assert caught.value.code == "diverged"
+
+    def test_in_the_last_step_is_seen_by_what_it_answers(self, toy):
+        """Of its own weights no loss is left to tell."""
+        X, y, groups = toy
+        training = self.WILD.model_copy(
+            update={"epochs": 1, "batch_size": len(y), "validation_share": 0.0}
+        )
+        estimator = classifier(training=training).fit(X, y, groups)
+        with pytest.raises(TrainingError, match="with no numbers") as caught:
+            estimator.predict_proba(X)
+        assert caught.value.code == "diverged"
+
+    def test_is_not_exported(self):
+        clips = [np.zeros((20, BANDS), np.float32)] * 2
+        network = TINY.build(BANDS, 2).eval()
+        sound = to_onnx(network, "logmel", clips)
+        for weights in network.parameters():
+            weights.data.fill_(NAN)
+        assert math.isnan(largest_difference(network, sound, "logmel", clips))
+        with pytest.raises(TrainingError, match="something else than numbers") as caught:
+            to_onnx(network, "logmel", clips)
+        assert caught.value.code == "diverged"
 
 
 class TestErrorsOfFit:

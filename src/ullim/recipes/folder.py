@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ def claim(out: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
         same = load_recipe(held).identity() == recipe.identity()
         plan = json.loads(stated.read_text(encoding="utf-8"))
         plan.pop("audio_hash", None)
+        plan.pop("precision", None)
         _check_versions(out, plan.pop("feature_versions", None), recipe)
         if not same or plan != json.loads(to_json(facts)):
             raise RecipeError(
@@ -56,6 +58,41 @@ def _check_versions(out: Path, began: dict[str, str] | None, recipe: Recipe) -> 
         "do not mix; give another --out",
         code="other_versions",
     )
+
+
+def claim_precision(out: Path, now: str | None) -> dict[str, str]:
+    """Hold a folder to the precision its networks began in, so that folds of two never mix.
+
+    Args:
+        out: The run folder.
+        now: Precision of the networks that are still to be fitted; None where none is.
+
+    Returns:
+        What the run says of it; nothing where no network was fitted or nobody wrote it down.
+
+    Raises:
+        RecipeError: It began with another.
+    """
+    stated, finished = out / "plan.json", out / "run.json"
+    plan = json.loads(stated.read_text(encoding="utf-8"))
+    began: str | None = plan.get("precision")
+    if began is None and finished.is_file():
+        # From before plans held it: it stands before the command where somebody set it.
+        command = json.loads(finished.read_text(encoding="utf-8"))["command"]
+        told = re.match(r"(?:ULLIM_\w+=\S+ )*?ULLIM_PRECISION=(\S+) ", command)
+        began = told[1] if told else None
+    if began and now and began != now:
+        raise RecipeError(
+            f"{out} was begun in precision {began} and would go on in {now}, whose folds do not "
+            f"mix; set ULLIM_PRECISION={began}, or give another --out",
+            code="other_precision",
+        )
+    precision = began or now
+    if precision is None:
+        return {}
+    held = {"precision": precision}
+    write_text(stated, to_json(plan | held))
+    return held
 
 
 def claim_recordings(out: Path, digest: str, versions: dict[str, Any]) -> None:

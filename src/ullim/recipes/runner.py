@@ -24,7 +24,16 @@ from ullim.decision import item_means, vote_shares
 from ullim.evaluation.leakage import audit
 from ullim.evaluation.protocols import Fold, ProtocolBase, parse_protocol, speaker_keys
 from ullim.features.cache import FeatureStore
-from ullim.recipes.folder import claim, claim_recordings, feature_versions, log, to_json
+from ullim.models import Network
+from ullim.models.fusion import Fusion
+from ullim.recipes.folder import (
+    claim,
+    claim_precision,
+    claim_recordings,
+    feature_versions,
+    log,
+    to_json,
+)
 from ullim.recipes.prepared import Prepared, prepare
 from ullim.recipes.results import predictions_frame, summarise
 from ullim.recipes.schema import Recipe
@@ -33,7 +42,7 @@ from ullim.training.classifier import Classifier, answer
 from ullim.training.estimator import NetworkClassifier
 from ullim.training.make import make_classifier
 from ullim.training.options import Hardware
-from ullim.training.trainer import Report
+from ullim.training.trainer import Report, precision_of
 
 _LIBRARIES = ("ullim", "numpy", "torch", "lightning", "scikit-learn", "soundfile", "soxr")
 
@@ -86,7 +95,7 @@ def run(
 
     Raises:
         RecipeError: The protocol is unknown or does not fit, or ``out`` holds another run or one
-            of other recordings.
+            of other recordings or in another precision.
     """
     scheme = _protocol(recipe, protocol)
     table = load_table(recipe, corpus_folders(corpora))
@@ -113,8 +122,10 @@ def run(
         for fold in scheme.folds(table.utterances, table.names, seed)
         if table.tested[fold.test].any()
     ]
+    precision = fitted_precision(recipe)
     claim(out, recipe, facts)
     todo = [job for job in work if not _fold_file(out, job).is_file()]
+    held = claim_precision(out, precision if todo else None)
     prepared = prepare(
         # With every fold done, only the hashes of the recordings are still wanted.
         recipe if todo else recipe.model_copy(update={"views": 0}),
@@ -162,6 +173,7 @@ def run(
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
         "versions": {name: version(name) for name in _LIBRARIES},
         **versions,
+        **held,
         "git_commit": git_commit(),
         "audio_hash": prepared.audio_hash,
     }
@@ -201,10 +213,27 @@ def make_estimator(
         seed=seed,
         checkpoints=checkpoints,
         report=report,
-        hardware=Hardware.from_environment("auto" if torch.cuda.is_available() else "cpu"),
+        hardware=_hardware(),
         decision=recipe.decision,
         alone=alone,
     )
+
+
+def fitted_precision(recipe: Recipe) -> str | None:
+    """Return the precision the networks of a recipe are fitted in here; None if it has none.
+
+    Raises:
+        TrainingError: ULLIM_PRECISION names one that there is not.
+    """
+    parts = recipe.model.members if isinstance(recipe.model, Fusion) else ()
+    models = [part.model for part in parts] or [recipe.model]
+    if not any(isinstance(model, Network) for model in models):
+        return None
+    return precision_of(_hardware())
+
+
+def _hardware() -> Hardware:
+    return Hardware.from_environment("auto" if torch.cuda.is_available() else "cpu")
 
 
 def fit(estimator: Classifier, table: Table, prepared: Prepared, rows: Any) -> Classifier:

@@ -25,7 +25,7 @@ from ullim.models.fusion import Fusion
 from ullim.recipes.card import SHARED, render
 from ullim.recipes.folder import feature_versions
 from ullim.recipes.prepared import prepare
-from ullim.recipes.runner import fit, git_commit, make_estimator, run
+from ullim.recipes.runner import fit, fitted_precision, git_commit, make_estimator, run
 from ullim.recipes.schema import Recipe, load_recipe
 from ullim.recipes.table import Table, load_table
 from ullim.registry import component
@@ -107,13 +107,19 @@ def train(
         _check_run(folder, recipe, hashed)
     predictions = pd.read_csv(runs[0] / "predictions.csv", dtype={"fold": str, "speaker": str})
     threshold = reject_threshold(predictions, list(table.labels), recipe.decision.coverage)
+    if not np.isfinite(threshold):
+        raise RecipeError(
+            f"{runs[0]} holds predictions without probabilities: its fits diverged; run it again "
+            "into another folder, with a lower training.learning_rate",
+            code="diverged",
+        )
     # What a card cannot say fails before the long fit, not after it.
     stated = tuple(figure for folder in [*runs, *figures] for figure in _figures(folder))
     sounds = _sounds(predictions, table, threshold)
     report("final fit", 0, 1)
     rows = np.arange(len(table.utterances))
     # Named by what is fitted, so that a stopped fit goes on and another is never taken for it.
-    facts = json.dumps([recipe.identity(), seed, hashed])
+    facts = json.dumps([recipe.identity(), seed, hashed, fitted_precision(recipe)])
     begun = out.with_name(f".{out.name}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}")
     estimator = fit(
         make_estimator(recipe, seed=seed, checkpoints=begun, alone=True), table, prepared, rows

@@ -102,7 +102,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises:
             TrainingError: Rows, labels and groups do not fit together, or leave nothing to
-                validate on.
+                validate on; or the fit diverged.
         """
         feature = _only_feature(X)
         self.classes_, targets = target_matrix(y, len(feature), self.classes)
@@ -286,6 +286,13 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             for chosen in evaluated_together(np.array([len(clip) for clip in clips])):
                 batch = pad([clips[i] for i in chosen], np.zeros((len(chosen), 1), np.float32))
                 logits[chosen] = network(batch.features, batch.lengths).numpy()
+        if not np.isfinite(logits).all():
+            raise TrainingError(
+                "a network answers some clips with no numbers: its fit diverged, or the features "
+                "are no numbers; fit it again with a lower training.learning_rate "
+                f"({self.training.learning_rate:g})",
+                code="diverged",
+            )
         return logits
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import tempfile
 import warnings
 from pathlib import Path
@@ -44,7 +45,8 @@ def to_onnx(network: nn.Module, feature_name: str, examples: list[FloatArray]) -
         The ONNX file.
 
     Raises:
-        TrainingError: Graph and network differ by more than 1e-4 in a probability.
+        TrainingError: Graph and network differ by more than 1e-4 in a probability, or one of them
+            answers no numbers.
     """
     served = _WithoutLengths(network).eval()
     example = torch.from_numpy(np.stack([examples[0], examples[0]]))
@@ -70,6 +72,12 @@ def to_onnx(network: nn.Module, feature_name: str, examples: list[FloatArray]) -
         )
         graph = without_traces(path.read_bytes())
     difference = largest_difference(network, graph, feature_name, examples)
+    if not math.isfinite(difference):
+        raise TrainingError(
+            "the network or its graph answers real clips with something else than numbers; fit it "
+            "again with a lower training.learning_rate",
+            code="diverged",
+        )
     if difference > TOLERANCE:
         raise TrainingError(
             f"the exported graph differs from the network by {difference:.2g} in a probability, "
@@ -112,17 +120,20 @@ def without_traces(graph: bytes) -> bytes:
 def largest_difference(
     network: nn.Module, graph: bytes, feature_name: str, examples: list[FloatArray]
 ) -> float:
-    """Return the largest difference in a probability between a graph and its network."""
+    """Return the largest difference in a probability between a graph and its network.
+
+    It is NaN where one of them answers no number.
+    """
     import onnxruntime
 
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     network = network.eval()
-    worst = 0.0
+    differences = [0.0]
     for clip in examples:
         batch = clip[None]
         (logits,) = session.run(["logits"], {feature_name: batch})
         with torch.inference_mode():
             expected = torch.softmax(network(torch.from_numpy(batch), None), dim=1).numpy()
         answered = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
-        worst = max(worst, float(np.abs(answered - expected).max()))
-    return worst
+        differences.append(float(np.abs(answered - expected).max()))
+    return float(np.max(differences))  # unlike max(), it passes NaN on

@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from ullim.errors import TrainingError
 from ullim.training.data import Batch, TrainingBatches, evaluated_together, pad
 from ullim.training.losses import masked_log_softmax, soft_cross_entropy
 from ullim.training.options import Training
@@ -45,7 +46,7 @@ class Fitting(LightningModule):
         self.seed = seed
         self.history: list[dict[str, float]] = []
         self._validated: list[tuple[Tensor, Tensor]] = []
-        self._chance: Tensor | None = None
+        self._chance: dict[str, Tensor] = {}
         self.register_buffer("class_weights", self._class_weights(), persistent=False)
 
     def _class_weights(self) -> Tensor | None:
@@ -93,8 +94,22 @@ class Fitting(LightningModule):
             class_weights=self.class_weights,  # type: ignore[arg-type]
             label_smoothing=self.options.label_smoothing,
         )
+        # Together, lest one device waits for ever for another that gave up.
+        if not self.trainer.strategy.reduce_boolean_decision(bool(torch.isfinite(loss))):
+            raise self._diverged()
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(logits))
         return loss
+
+    def _diverged(self) -> TrainingError:
+        options, clip = self.options, self.options.gradient_clip
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        return TrainingError(
+            f"the loss is no number in epoch {self.current_epoch + 1} of {options.epochs}, at a "
+            f"learning rate of {rate:.3g}: the fit diverged; set training.learning_rate "
+            f"({options.learning_rate:g}) lower, or training.gradient_clip "
+            f"({'none' if clip is None else f'{clip:g}'}) {'to 1' if clip is None else 'lower'}",
+            code="diverged",
+        )
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         logits = self(batch.features, batch.lengths).float()
@@ -115,17 +130,22 @@ class Fitting(LightningModule):
         checkpoint["history"] = self.history
         # Dropout draws from torch's own generator, which must go on where it was.
         checkpoint["chance"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            checkpoint["chance_cuda"] = torch.cuda.get_rng_state(self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = checkpoint["history"]
-        self._chance = checkpoint.get("chance")
+        kept = ("chance", "chance_cuda")
+        self._chance = {name: checkpoint[name] for name in kept if name in checkpoint}
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Go on with the chance a checkpoint kept."""
-        if self._chance is None:
+        if not self._chance:
             return
-        torch.set_rng_state(self._chance.cpu())
-        self._chance = None
+        torch.set_rng_state(self._chance["chance"].cpu())
+        if "chance_cuda" in self._chance and self.device.type == "cuda":
+            torch.cuda.set_rng_state(self._chance["chance_cuda"].cpu(), self.device)
+        self._chance = {}
         # Lightning opens an epoch's loader twice, and each time a loader draws a seed of its own.
         for _ in range(2):
             torch.empty((), dtype=torch.int64).random_()

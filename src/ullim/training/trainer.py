@@ -22,11 +22,15 @@ from lightning.pytorch.callbacks import (
     WeightAveraging,
 )
 from torch import Tensor
+from torch.multiprocessing.spawn import ProcessRaisedException
 
+from ullim.errors import TrainingError
 from ullim.training.network import Fitting
 from ullim.training.options import Hardware
 
 _MONITOR = "validation_unweighted_average_recall"
+_PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true")
+_SHORT = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
 
 Report = Callable[[str, int, int], None]
 """Called with a stage's name, how many of its steps are done, and how many there are."""
@@ -38,18 +42,24 @@ def train(fitting: Fitting, hardware: Hardware, folder: Path, report: Report | N
     Args:
         fitting: The network, its rows and how it is fitted.
         hardware: What it is fitted on.
-        folder: Of its checkpoints; a fit that was stopped goes on from the last one there.
+        folder: Of its checkpoints; a fit that was stopped goes on from the last one there, and one
+            that had come to its end is taken from there.
         report: Told of every step; None tells nobody.
 
     Raises:
         KeyboardInterrupt: Ctrl-C stopped it.
+        TrainingError: The fit diverged.
     """
+    ended = folder / "ended.pt"
+    if ended.is_file():
+        left = torch.load(ended, map_location="cpu", weights_only=True)
+        fitting.load_state_dict(left["state_dict"])
+        fitting.history = left["history"]
+        return
     options, validated = fitting.options, bool(fitting.validation_rows.size)
-    best = ModelCheckpoint(
-        folder, "best", monitor=_MONITOR, mode="max", enable_version_counter=False
-    )
+    best = _Checkpoint(folder, "best", monitor=_MONITOR, mode="max", enable_version_counter=False)
     # Of its own, because the best one is written only when there is a better one.
-    callbacks: list[Callback] = [ModelCheckpoint(folder, "last", enable_version_counter=False)]
+    callbacks: list[Callback] = [_Checkpoint(folder, "last", enable_version_counter=False)]
     if validated:
         callbacks += [best, EarlyStopping(_MONITOR, mode="max", patience=options.patience)]
     if options.average_decay > 0:
@@ -60,7 +70,7 @@ def train(fitting: Fitting, hardware: Hardware, folder: Path, report: Report | N
         accelerator=hardware.accelerator,
         devices=hardware.devices,
         strategy=hardware.strategy,
-        precision=_precision(hardware),  # type: ignore[arg-type]
+        precision=precision_of(hardware),  # type: ignore[arg-type]
         use_distributed_sampler=False,
         max_epochs=options.epochs,
         limit_val_batches=None if validated else 0,
@@ -74,7 +84,7 @@ def train(fitting: Fitting, hardware: Hardware, folder: Path, report: Report | N
         default_root_dir=folder,
     )
     resumed = folder / "last.ckpt"
-    with _stoppable(trainer):
+    with _stoppable(trainer), _told_by_processes():
         trainer.fit(fitting, ckpt_path=resumed if resumed.is_file() else None)
     if validated:
         path = best.best_model_path or folder / "best.ckpt"
@@ -83,16 +93,53 @@ def train(fitting: Fitting, hardware: Hardware, folder: Path, report: Report | N
     if not fitting.history:  # the epochs ran in other processes
         left = torch.load(resumed, map_location="cpu", weights_only=True)
         fitting.history = left["history"]
+    if trainer.is_global_zero:
+        # Lightning would begin a finished fit again: further epochs after an early stop, and the
+        # last weights instead of their average.
+        part = ended.with_suffix(".part")
+        torch.save({"state_dict": fitting.state_dict(), "history": fitting.history}, part)
+        part.replace(ended)
 
 
-def _precision(hardware: Hardware) -> str:
-    """Return Lightning's word for the precision."""
+def precision_of(hardware: Hardware) -> str:
+    """Return Lightning's word for the precision that hardware comes to on this machine.
+
+    >>> precision_of(Hardware(precision="bf16"))
+    'bf16-mixed'
+
+    Raises:
+        TrainingError: There is no such precision.
+    """
     if hardware.precision != "auto":
-        return hardware.precision
+        word = _SHORT.get(hardware.precision, hardware.precision)
+        if word not in _PRECISIONS:
+            raise TrainingError(
+                f"no precision {word!r}; set ULLIM_PRECISION to auto, {', '.join(_PRECISIONS)}",
+                code="unknown_precision",
+            )
+        return word
     on_cuda = hardware.accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available()
     if not on_cuda:
         return "32-true"
     return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+
+
+class _Checkpoint(ModelCheckpoint):
+    """Remembers the best epoch in a folder that was moved, too; Lightning holds to its path."""
+
+    @property
+    def state_key(self) -> str:
+        # As checkpoints name it, those from before this class too.
+        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath), Path(path).name)) if path else path
+
+        moved = {name: here(path) for name, path in state_dict.items() if name.endswith("_path")}
+        scores = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        found = {"dirpath": self.dirpath, "best_k_models": scores}
+        super().load_state_dict(state_dict | moved | found)
 
 
 class _Steps(Callback):
@@ -132,6 +179,18 @@ def _stoppable(trainer: Trainer) -> Iterator[None]:
             signal.signal(signal.SIGINT, heard)
     if trainer.interrupted:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def _told_by_processes() -> Iterator[None]:
+    """Raise a divergence here that another process told, of which only the text arrives."""
+    try:
+        yield
+    except ProcessRaisedException as error:
+        message = str(error).rpartition(f"{TrainingError.__name__}: ")[2].strip()
+        if message == str(error).strip():
+            raise
+        raise TrainingError(message, code="diverged") from error
 
 
 class _Average:
