@@ -231,7 +231,7 @@ def test_options_of_one_of_several_corpora(own, tmp_path, toy_corpus):
 @pytest.mark.parametrize(
     ("option", "told"),
     [
-        ("colums={file: wav}", "colums is none of them; it has: label_map"),
+        ("column={file: wav}", "column is none of them; it has: label_map"),
         ("label_map={flat: bored}", "unknown labels ['bored']"),
         ("columns", "takes KEY=VALUE"),
     ],
