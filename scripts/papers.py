@@ -50,7 +50,8 @@ def beside_papers(results: Path) -> list[str]:
         ),
         "",
         "Where classes tell genders apart, accuracy is that of the emotions alone. Numbers are "
-        "those of the training: bfloat16 where the processor multiplies, or float32 throughout. "
+        "those of the training: bfloat16 where the processor multiplies, or float32 throughout; two "
+        "are of random splits and of unheard speakers, in this order. "
         "Minutes are of the sitting that ended the run over random splits, on one core of a "
         "machine with two, both of them busy.",
         "",
@@ -73,7 +74,7 @@ def _row(recipe: str, profile: str, runs: list[Run]) -> str:
         recipe,
         profile,
         str(any_run.recipe["training"]["epochs"]),
-        "bfloat16" if "bf16" in _precision(any_run.details) else "float32",
+        ", ".join(dict.fromkeys(_numbers(run.details) for run in (random, apart) if run)),
         f"{any_run.details['n_parameters']:,}",
         f"{told['value']:.1f}",
         *(_spread(random) if random else [""] * 4),
@@ -83,9 +84,9 @@ def _row(recipe: str, profile: str, runs: list[Run]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _precision(details: dict[str, Any]) -> str:
-    """Return what a run says of its precision; the first ones only in their command."""
-    return str(details.get("precision") or details["command"])
+def _numbers(details: dict[str, Any]) -> str:
+    """Return what a run was trained in; the first ones say so only in their command."""
+    return "bfloat16" if "bf16" in (details.get("precision") or details["command"]) else "float32"
 
 
 def _spread(run: Run) -> list[str]:
