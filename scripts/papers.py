@@ -50,8 +50,8 @@ def beside_papers(results: Path) -> list[str]:
         ),
         "",
         "Where classes tell genders apart, accuracy is that of the emotions alone. Numbers are "
-        "those of the training: bfloat16 where the processor multiplies, or float32 throughout; two "
-        "are of random splits and of unheard speakers, in this order. "
+        "those of the training: bfloat16 where the processor multiplies, or float32 throughout; "
+        "two are of random splits and of unheard speakers, in this order. "
         "Minutes are of the sitting that ended the run over random splits, on one core of a "
         "machine with two, both of them busy.",
         "",
