@@ -23,31 +23,21 @@ def list_recipes(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the recipes that come with ullim, with what was measured of them."""
-    import yaml
+    from ullim.recipes import recipe_fields, task_fields
 
-    from ullim.recipes import recipe_paths, task_fields
-
-    recipes = []
-    for name, path in recipe_paths().items():
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        recipes.append(
-            {
-                "name": name,
-                "title": data["title"],
-                "tags": data.get("tags", []),
-                "corpora": [part["name"] for part in task_fields(data["task"])["corpora"]],
-                "protocols": [protocol["name"] for protocol in data["protocols"]],
-                "measured": data.get("measured", []),
-            }
-        )
-    chosen = [recipe for recipe in recipes if tag is None or tag in recipe["tags"]]
-    if not chosen:
-        tags = sorted({tag for recipe in recipes for tag in recipe["tags"]})
-        raise RecipeError(
-            f"no recipe is tagged {tag!r}; there are: {', '.join(tags)}", code="unknown_tag"
-        )
+    recipes = [
+        {
+            "name": name,
+            "title": fields["title"],
+            "tags": fields.get("tags", []),
+            "corpora": [part["name"] for part in task_fields(fields["task"])["corpora"]],
+            "protocols": [protocol["name"] for protocol in fields["protocols"]],
+            "measured": fields.get("measured", []),
+        }
+        for name, fields in recipe_fields(tag).items()
+    ]
     if json:
-        print_json(chosen)
+        print_json(recipes)
         return
     rows = [
         (
@@ -57,7 +47,7 @@ def list_recipes(
             ", ".join(recipe["protocols"]),
             _measured(recipe["measured"]),
         )
-        for recipe in chosen
+        for recipe in recipes
     ]
     print_table(None, ("name", "title", "corpora", "protocols", "UA measured, %"), rows)
     if any("(random" in row[-1] for row in rows):

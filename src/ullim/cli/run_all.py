@@ -45,20 +45,12 @@ def run_all(
         RecipeError: No recipe has the tag, or none can be run with these corpora.
     """
     from ullim.corpora.folders import corpus_folders
-    from ullim.recipes import recipe_paths, runner
-    from ullim.recipes.schema import load_recipe
+    from ullim.recipes import recipe_fields, runner
 
     given = corpus_folders([*corpora, *on])
-    every = [load_recipe(name) for name in recipe_paths()]
-    chosen = [recipe.name for recipe in every if tag in recipe.tags]
-    if not chosen:
-        tags = sorted({tag for recipe in every for tag in recipe.tags})
-        raise RecipeError(
-            f"no recipe is tagged {tag!r}; there are: {', '.join(tags)}", code="unknown_tag"
-        )
     outcomes: list[_Outcome] = []
     work = []
-    for name in chosen:
+    for name in recipe_fields(tag):
         try:
             recipe, _ = resolve(name, corpora, on, options, overrides=overrides, profile=profile)
         except UllimError as error:

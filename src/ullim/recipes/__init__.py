@@ -15,6 +15,35 @@ def recipe_paths() -> dict[str, Path]:
     return dict(sorted((path.stem, path) for path in folder.glob("*.yaml")))
 
 
+def recipe_fields(tag: str | None = None) -> dict[str, dict[str, Any]]:
+    """Return the recipes that come with ullim as they are written, by name.
+
+    Args:
+        tag: Only those that carry it; None for all.
+
+    Raises:
+        RecipeError: None carries it.
+
+    >>> "default" in recipe_fields()
+    True
+    """
+    import yaml
+
+    every = {
+        name: yaml.safe_load(path.read_text(encoding="utf-8"))
+        for name, path in recipe_paths().items()
+    }
+    if tag is None:
+        return every
+    chosen = {name: fields for name, fields in every.items() if tag in fields.get("tags", ())}
+    if not chosen:
+        tags = sorted({one for fields in every.values() for one in fields.get("tags", ())})
+        raise RecipeError(
+            f"no recipe is tagged {tag!r}; there are: {', '.join(tags)}", code="unknown_tag"
+        )
+    return chosen
+
+
 def task_paths() -> dict[str, Path]:
     """Return the named tasks that come with ullim: the subsets of corpora that papers use."""
     folder = Path(str(files("ullim.recipes") / "tasks"))

@@ -25,7 +25,6 @@ from ullim.evaluation.leakage import audit
 from ullim.evaluation.protocols import Fold, ProtocolBase, parse_protocol, speaker_keys
 from ullim.features.cache import FeatureStore
 from ullim.models import Network
-from ullim.models.fusion import Fusion
 from ullim.recipes.folder import (
     claim,
     claim_precision,
@@ -225,9 +224,7 @@ def fitted_precision(recipe: Recipe) -> str | None:
     Raises:
         TrainingError: ULLIM_PRECISION names one that there is not.
     """
-    parts = recipe.model.members if isinstance(recipe.model, Fusion) else ()
-    models = [part.model for part in parts] or [recipe.model]
-    if not any(isinstance(model, Network) for model in models):
+    if not any(isinstance(model, Network) for model in recipe.models):
         return None
     return precision_of(_hardware())
 

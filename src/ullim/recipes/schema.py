@@ -14,6 +14,7 @@ from ullim.decision import Decision
 from ullim.errors import RecipeError
 from ullim.evaluation.protocols import Protocol
 from ullim.models import Network
+from ullim.models.fusion import Fusion
 from ullim.recipes import recipe_paths, task_fields, task_paths
 from ullim.recipes.places import problems, put
 from ullim.recipes.task import Part, Task
@@ -170,6 +171,13 @@ class Recipe(Part):
         if self.views and not self.augmentation:
             raise ValueError(f"views is {self.views} but no augmentation is named to make them")
         return self
+
+    @property
+    def models(self) -> tuple[AnyModel, ...]:
+        """The classifiers that are fitted: the members of a fusion, else the one model."""
+        if isinstance(self.model, Fusion):
+            return tuple(member.model for member in self.model.members)
+        return (self.model,)
 
     @property
     def sampling_rate(self) -> int:

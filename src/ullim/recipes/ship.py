@@ -186,9 +186,8 @@ def _fitted_on(recipe: Recipe, table: Table) -> str:
     apart = "speakers"
     if len({(u.corpus, u.speaker) for u in table.utterances}) == 1:
         apart = "clips (no second speaker is told)"
-    parts = recipe.model.members if isinstance(recipe.model, Fusion) else ()
     told = []
-    for model in [part.model for part in parts] or [recipe.model]:
+    for model in recipe.models:
         if isinstance(model, Network):
             if recipe.training.validation_share == 0:
                 text = "nobody, since no speaker was kept back; 1 is no calibration"
