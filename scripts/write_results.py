@@ -97,8 +97,9 @@ UA is the mean recall over the classes, pooled over all folds; WA is plain accur
 speakers, figure and interval hang on who they happen to be, and the row says so. Model choice and
 early stopping used validation speakers taken from training, never the test fold. "Sentence" is the
 share of tested clips whose sentence was also trained on (other speakers said it): acted corpora
-repeat a few sentences, and no speaker split changes that. Minutes are of the last sitting of a run,
-on one or two cores that other runs shared: what it takes at most.
+repeat a few sentences, and no speaker split changes that. Minutes are of all folds of a run, one
+after the other and without the features, on a core or two that other runs shared: what it takes at
+most.
 """
 
 
@@ -319,8 +320,8 @@ def section(run: Path) -> str:
 
 
 def spent(details: dict[str, Any]) -> str:
-    """Return how long the last sitting of a run took, in words."""
-    minutes = details["seconds_this_time"] / 60
+    """Return how long the folds of a run took, in words."""
+    minutes = details["fit_seconds"] / 60
     return f"{minutes:.0f} minutes" if minutes >= 1.5 else "under two minutes"
 
 

@@ -195,6 +195,21 @@ class TestRun:
         assert "out holds a run with another recipe, protocol, seeds or corpora" in other.said
         assert "give another --out, or remove that folder" in other.said
 
+    def test_time_of_every_sitting_is_counted(self, recipe, emodb, own_run):
+        histories = sorted((own_run / "folds").glob("*.history.json"))
+        for history, seconds in zip(histories, (100.0, 20.0), strict=True):
+            held = json.loads(history.read_text(encoding="utf-8"))
+            assert held["seconds"] > 0
+            history.write_text(json.dumps(held | {"seconds": seconds}), encoding="utf-8")
+        run_toy(recipe, emodb, own_run)
+        details = json.loads((own_run / "run.json").read_text(encoding="utf-8"))
+        assert details["fit_seconds"] == 120, "though nothing was left to fit this time"
+
+        del held["seconds"]  # as in the folds of older runs
+        histories[1].write_text(json.dumps(held), encoding="utf-8")
+        run_toy(recipe, emodb, own_run)
+        assert "fit_seconds" not in json.loads((own_run / "run.json").read_text(encoding="utf-8"))
+
     def test_learning_curves_stay_when_the_folds_go(self, finished):
         curves = json.loads((finished / "history.json").read_text(encoding="utf-8"))
         assert set(curves) == {"seed-0_fold-1", "seed-0_fold-2"}

@@ -179,6 +179,9 @@ def run(
     sizes = [history["n_parameters"] for history in histories.values() if "n_parameters" in history]
     if any(sizes):
         details["n_parameters"] = max(filter(None, sizes))
+    if all("seconds" in history for history in histories.values()):
+        # Of all sittings; a fold that was stopped counts from where it went on.
+        details["fit_seconds"] = round(sum(history["seconds"] for history in histories.values()))
     write_text(out / "run.json", to_json(details))
     shutil.rmtree(out / "folds" / "checkpoints", ignore_errors=True)
     return metrics
@@ -291,14 +294,18 @@ def _run_fold(
         shares=shares,
         decision=recipe.decision,
     )
-    learned = {"n_parameters": getattr(estimator, "n_parameters_", None)}
-    curves = {"networks": estimator.history_}
-    write_text(out / "folds" / f"{job.name}.history.json", to_json(learned | curves))
+    seconds = time.monotonic() - started
+    history = {
+        "n_parameters": getattr(estimator, "n_parameters_", None),
+        "seconds": round(seconds, 1),
+        "networks": estimator.history_,
+    }
+    write_text(out / "folds" / f"{job.name}.history.json", to_json(history))
     write_text(_fold_file(out, job), frame.to_csv(index=False))
     shutil.rmtree(out / "folds" / "checkpoints" / job.name, ignore_errors=True)
     return (
         f"{job.name}: {len(job.fold.train)} rows trained, {len(job.fold.test)} tested, "
-        f"{estimator.summary()}, {time.monotonic() - started:.0f} s"
+        f"{estimator.summary()}, {seconds:.0f} s"
     )
 
 
