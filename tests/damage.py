@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from ullim._mpeg import mp3_frame
+from ullim.audio.mpeg import mp3_frame
 
 Order = Literal["little", "big"]
 Chance = np.random.Generator

@@ -34,8 +34,9 @@ DEADLY_S = 30.0
 SLOW_S = 5.0  # of processor time
 
 _GUIDED = (
-    "ullim._chunks", "ullim._containers", "ullim._header", "ullim._limits", "ullim._media",
-    "ullim._mpeg", "ullim._samples", "ullim._sources", "ullim.audio", "ullim.serving.webm",
+    "ullim.audio", "ullim.audio.chunks", "ullim.audio.containers", "ullim.audio.header",
+    "ullim.audio.limits", "ullim.audio.media", "ullim.audio.mpeg", "ullim.audio.reading",
+    "ullim.audio.samples", "ullim.audio.sources", "ullim.serving.webm",
 )  # fmt: skip
 # What decoders wrap into "damaged" and only a fault of ours would raise.
 _OURS = (
@@ -137,7 +138,7 @@ class Targets:
 
     def file(self, data: bytes) -> None:
         """Decode a file, with the limits of the command, under a suffix that may be wrong."""
-        from ullim._header import KNOWN_SUFFIXES
+        from ullim.audio.header import KNOWN_SUFFIXES
 
         suffixes = ["", ".bin", ".한글", *sorted(KNOWN_SUFFIXES)]
         path = self._scratch / f"f{suffixes[zlib.crc32(data) % len(suffixes)]}"
@@ -235,7 +236,7 @@ class Loop:
     """Runs inputs through a target until the time is over, and reports."""
 
     def __init__(self, target: Callable[[bytes], None], board: Path, seconds: float) -> None:
-        from ullim._containers import sniff
+        from ullim.audio.containers import sniff
 
         self._target, self._sniff = target, sniff
         with board.open("r+b") as file:

@@ -21,9 +21,7 @@ FILES = {
 EVERY_FILE = pytest.mark.parametrize("path", FILES.values(), ids=FILES)
 
 BASE = {
-    "errors", "types", "audio", "registry", "window", "decision", "_version", "_media",
-    "_containers", "_chunks", "_header", "_limits", "_mpeg", "_samples", "_sources", "_files",
-    "_fonts",
+    "errors", "types", "audio", "registry", "window", "decision", "_version", "_files", "_fonts",
 }  # fmt: skip
 MIDDLE = {"corpora", "features", "augment", "models", "evaluation"}
 SERVED = BASE | {"features", "bundle", "inference"}

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 import recordings
 from recordings import MEDIA_FORMATS, SOUNDFILE_FORMATS
-from ullim import _media, audio
-from ullim._containers import describe_foreign
-from ullim.audio import AUDIO_SUFFIXES, Limits, check_samples, read, stream
+from ullim import audio
+from ullim.audio import AUDIO_SUFFIXES, Limits, check_samples, media, read, stream
+from ullim.audio.containers import describe_foreign
 from ullim.errors import AudioError, MissingExtraError
 
 av = pytest.importorskip("av")
@@ -175,7 +175,7 @@ def test_stream_is_read_in_blocks(rate: int, block_s: float) -> None:
 def test_blocks_of_the_decoder_do_not_show(fmt: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(fmt)
     expected = read(data)
-    monkeypatch.setattr(_media, "_BLOCK_VALUES", 1000)
+    monkeypatch.setattr(media, "_BLOCK_VALUES", 1000)
     np.testing.assert_array_equal(read(data), expected)
 
 

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ullim._media import scaled
+from ullim.audio.media import scaled
 from ullim.errors import UllimError
 from ullim.inference.phrases import Phrasing
 from ullim.inference.predictor import Predictor

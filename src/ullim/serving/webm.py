@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ullim._media import known_codec, samples_of
+from ullim.audio.media import known_codec, samples_of
 from ullim.errors import AudioError
 from ullim.serving.worker import confine, cpu_limit, end_now, environment
 from ullim.types import FloatArray

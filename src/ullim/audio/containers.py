@@ -15,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from ullim import _chunks, _mpeg
-from ullim._header import (
+from ullim.audio import chunks, mpeg
+from ullim.audio.header import (
     AMR,
     APE,
     AVI,
@@ -31,8 +31,8 @@ from ullim._header import (
     Reader,
     size_of,
 )
-from ullim._limits import Limits, check_bytes, check_channels, check_format, empty
-from ullim._sources import Source
+from ullim.audio.limits import Limits, check_bytes, check_channels, check_format, empty
+from ullim.audio.sources import Source
 from ullim.errors import AudioError
 
 _FORMATS = "WAV, FLAC, Ogg, MP3, AIFF, WebM, M4A and similar are"
@@ -105,7 +105,7 @@ def sniff(file: BinaryIO, size_bytes: int) -> Header | None:
     for matches, parse in _PARSERS:
         if matches(head):
             return replace(parse(reader, offset), offset=offset)
-    return _mpeg.adts(head, offset) or _mpeg.mp3(reader, head, offset)
+    return mpeg.adts(head, offset) or mpeg.mp3(reader, head, offset)
 
 
 def describe_foreign(head: bytes) -> str:
@@ -170,21 +170,21 @@ def _plain(kind: Header) -> Callable[[Reader, int], Header]:
 
 
 _PARSERS: tuple[tuple[Callable[[bytes], bool], Callable[[Reader, int], Header]], ...] = (
-    *((_starts(magic, b"WAVE"), _chunks.riff) for magic in (b"RIFF", b"RIFX", b"RF64", b"BW64")),
+    *((_starts(magic, b"WAVE"), chunks.riff) for magic in (b"RIFF", b"RIFX", b"RF64", b"BW64")),
     (_starts(b"RIFF", b"AVI "), _plain(AVI)),
-    (_starts(b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb", b"wave", at=24), _chunks.w64),
-    (_starts(b"FORM", b"AIFF"), _chunks.aiff),
-    (_starts(b"FORM", b"AIFC"), _chunks.aiff),
-    (_starts(b".snd"), _chunks.au),
-    (_starts(b"caff\0\x01"), _chunks.caf),
-    (_starts(b"fLaC"), _chunks.flac),
-    (_starts(b"OggS\0"), _chunks.ogg),
-    (_starts(b"NIST_1A\n"), _chunks.nist),
-    (_starts(b"", b"ftyp", at=4), _chunks.mp4),
-    (_starts(b"", b"moov", at=4), _chunks.mp4),
-    (_starts(b"", b"mdat", at=4), _chunks.mp4),
-    (_starts(b"\x1a\x45\xdf\xa3"), _chunks.webm),
-    (_starts(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9"), _chunks.asf),
+    (_starts(b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb", b"wave", at=24), chunks.w64),
+    (_starts(b"FORM", b"AIFF"), chunks.aiff),
+    (_starts(b"FORM", b"AIFC"), chunks.aiff),
+    (_starts(b".snd"), chunks.au),
+    (_starts(b"caff\0\x01"), chunks.caf),
+    (_starts(b"fLaC"), chunks.flac),
+    (_starts(b"OggS\0"), chunks.ogg),
+    (_starts(b"NIST_1A\n"), chunks.nist),
+    (_starts(b"", b"ftyp", at=4), chunks.mp4),
+    (_starts(b"", b"moov", at=4), chunks.mp4),
+    (_starts(b"", b"mdat", at=4), chunks.mp4),
+    (_starts(b"\x1a\x45\xdf\xa3"), chunks.webm),
+    (_starts(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9"), chunks.asf),
     (_starts(b"#!AMR\n"), _plain(AMR)),
     (_starts(b"#!AMR-WB\n"), _plain(AMR)),
     (_starts(b"FLV\x01"), _plain(FLV)),

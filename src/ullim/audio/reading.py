@@ -1,32 +1,4 @@
-"""Read recordings: any common format in, mono float32 at one sampling rate out.
-
-One road leads from bytes to samples, and :func:`read` and :func:`stream` both take it: the content
-is recognised, the header is held against :class:`Limits`, the file is decoded block by block, the
-channels are averaged, the samples are checked, and the blocks are resampled. WAV, FLAC, Ogg
-(Vorbis, Opus), MP3, AIFF and AU need nothing more; WebM, M4A, AMR, WMA and others need
-``pip install "ullim[media]"``.
-
-Every failure is an :class:`~ullim.errors.AudioError` that names the file, with one of the codes
-
-=====================  ==================================================================
-``not_found``          no such file
-``is_directory``       a folder, not a file
-``permission``         the file may not be read
-``empty``              no bytes, or no samples
-``too_short``          shorter than ``Limits.min_duration_s``
-``silent``             nothing above -80 dBFS but a constant
-``not_finite``         NaN or infinite samples
-``truncated``          cut or damaged: ends before its header says, or breaks while decoding
-``wrong_extension``    the content is of another format than the suffix says
-``not_audio``          no audio that is known, or no audio track
-``too_large``          more than ``Limits.max_bytes``
-``too_long``           more than ``Limits.max_duration_s``
-``too_many_channels``  more than ``Limits.max_channels``
-``unsupported_rate``   a sampling rate outside ``Limits``
-``too_costly``         its header asks for more memory than there is
-``bad_range``          ``start_s`` and ``end_s`` do not lie within the recording
-=====================  ==================================================================
-"""
+"""From bytes to samples, block by block: what the package offers is here."""
 
 from __future__ import annotations
 
@@ -37,16 +9,14 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from ullim._containers import check_whole, header_of
-from ullim._header import Header
-from ullim._limits import DEFAULT_LIMITS, Limits, check_format, check_rate, too_long
-from ullim._media import Decoder, MediaDecoder, SoundFileDecoder, decoder_errors
-from ullim._samples import Gate, Resampler, check_samples
-from ullim._sources import Source, View, name_of, opened
+from ullim.audio.containers import check_whole, header_of
+from ullim.audio.header import Header
+from ullim.audio.limits import DEFAULT_LIMITS, Limits, check_format, check_rate, too_long
+from ullim.audio.media import Decoder, MediaDecoder, SoundFileDecoder, decoder_errors
+from ullim.audio.samples import Gate, Resampler
+from ullim.audio.sources import Source, View, name_of, opened
 from ullim.errors import AudioError
 from ullim.types import FloatArray
-
-__all__ = ["AUDIO_SUFFIXES", "Limits", "Resampler", "blocks", "check_samples", "read", "stream"]
 
 # Video containers are left out, but for the two that browsers and telephones record sound into:
 # corpora ship a video beside each sound file, and a scan would count every utterance twice.

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ullim._header import (
+from ullim.audio.header import (
     AIFF,
     ASF,
     AU,

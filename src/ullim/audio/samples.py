@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from ullim._limits import DEFAULT_LIMITS, Limits, check_format, check_rate, empty, too_long
-from ullim._media import scaled
+from ullim.audio.limits import DEFAULT_LIMITS, Limits, check_format, check_rate, empty, too_long
+from ullim.audio.media import scaled
 from ullim.errors import AudioError
 from ullim.types import FloatArray
 
@@ -72,7 +72,16 @@ def check_samples(
 
 
 class Resampler:
-    """soxr at its high quality; the result does not depend on how the input is cut."""
+    """soxr at its high quality; the result does not depend on how the input is cut.
+
+    Args:
+        from_rate: Rate of what is pushed, in Hz.
+        to_rate: Rate of what comes back, in Hz.
+
+    >>> twice = Resampler(8_000, 16_000)
+    >>> sum(part.size for part in (twice.push(np.zeros(800, np.float32)), twice.flush()))
+    1600
+    """
 
     def __init__(self, from_rate: int, to_rate: int) -> None:
         self._soxr: Any = None
@@ -82,11 +91,18 @@ class Resampler:
             self._soxr = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32")
 
     def push(self, mono: FloatArray, *, last: bool = False) -> FloatArray:
+        """Return what is certain after these samples ``(n,)``: fewer or more than went in.
+
+        Args:
+            mono: The next samples.
+            last: Whether none follow.
+        """
         if self._soxr is None:
             return mono
         return cast(FloatArray, self._soxr.resample_chunk(mono, last=last))
 
     def flush(self) -> FloatArray:
+        """Return what was still held back; nothing may be pushed after it."""
         return self.push(np.zeros(0, np.float32), last=True)
 
 

@@ -10,8 +10,8 @@ from io import BytesIO, RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, cast
 
-from ullim._header import size_of
-from ullim._limits import Limits, check_bytes
+from ullim.audio.header import size_of
+from ullim.audio.limits import Limits, check_bytes
 from ullim.errors import AudioError
 
 _FARTHEST = 1 << 62  # decoders count places in 64 bits with a sign

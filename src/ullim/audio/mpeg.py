@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, replace
 
-from ullim._header import AAC, MP3, Header, Reader, bytes_missing
+from ullim.audio.header import AAC, MP3, Header, Reader, bytes_missing
 
 
 def adts(head: bytes, offset: int) -> Header | None:
