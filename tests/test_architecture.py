@@ -54,7 +54,7 @@ LIGHT_ROOMS = BASE | {
 }  # fmt: skip
 # The verbs that train, what draws, and networks that embed, may name what training needs.
 HEAVY_FILES = {
-    "_fonts.py", "cli/run.py", "cli/train.py", "cli/plot.py", "corpora/_pictures.py",
+    "_fonts.py", "cli/recipe_options.py", "cli/plot.py", "corpora/_pictures.py",
     "audit/pictures.py", "features/_wav2vec.py", "features/embedding.py",
 }  # fmt: skip
 

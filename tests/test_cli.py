@@ -26,7 +26,7 @@ import ullim
 from commands import Outcome, Run
 from ullim import bundle
 from ullim.cli import main
-from ullim.cli.run import parse_seeds
+from ullim.cli.recipe_options import parse_seeds
 from ullim.corpora.emodb import Emodb
 from ullim.errors import BundleError, RecipeError
 from ullim.inference import models

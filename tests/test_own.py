@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("lightning")
 
 from ullim.cli import main
-from ullim.cli.run import resolve
+from ullim.cli.recipe_options import resolve
 from ullim.errors import RecipeError, UllimError
 from ullim.recipes import recipe_paths
 from ullim.recipes.own import on_recordings

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ullim.cli.console import note, print_json, print_lines, print_table
-from ullim.cli.run import parse_seeds
+from ullim.cli.recipe_options import parse_seeds
 
 
 def compare(

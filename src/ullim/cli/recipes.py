@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ullim.cli.console import note, print_json, print_table
-from ullim.cli.run import Overrides, Profile, require_training
+from ullim.cli.recipe_options import Overrides, Profile, require_training
 from ullim.errors import RecipeError
 
 app = typer.Typer(no_args_is_help=True, help="List and show recipes.")

@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from ullim.cli.console import StageProgress, note, print_table
-from ullim.cli.run import resolve
+from ullim.cli.recipe_options import resolve
 from ullim.errors import RecipeError, UllimError
 from ullim.features.cache import FeatureStore
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ullim.cli.console import StageProgress, note
-from ullim.cli.run import (
+from ullim.cli.recipe_options import (
     Corpus,
     Jobs,
     NoCache,
