@@ -296,7 +296,8 @@ def test_a_run_scores_every_rule_and_a_bundle_answers_by_its_own(
 ):
     """Recipe to run folder to bundle to predictor, in small, on speech-like sounds."""
     from ullim.recipes import ship
-    from ullim.recipes.runner import fit, run
+    from ullim.recipes.fold import fit
+    from ullim.recipes.runner import run
     from ullim.recipes.ship import train
 
     root = tmp_path / "own"

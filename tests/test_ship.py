@@ -20,7 +20,7 @@ pd = pytest.importorskip("pandas")
 from ullim import bundle  # noqa: E402
 from ullim.errors import BundleError, RecipeError, TrainingError  # noqa: E402
 from ullim.inference.predictor import Predictor  # noqa: E402
-from ullim.recipes import runner, ship  # noqa: E402
+from ullim.recipes import fold, runner, ship  # noqa: E402
 from ullim.recipes.schema import load_recipe  # noqa: E402
 from ullim.training import estimator  # noqa: E402
 from ullim.types import Ragged  # noqa: E402
@@ -122,7 +122,7 @@ def shipped(
     fitted = []
 
     def fit(*arguments: Any) -> Any:
-        fitted.append(runner.fit(*arguments))
+        fitted.append(fold.fit(*arguments))
         return fitted[-1]
 
     out = tmp_path_factory.mktemp("shipped") / "toy"
@@ -373,7 +373,7 @@ class TestRun:
             (own_run / name).unlink()
         written = kept.stat().st_mtime_ns
         fitted = []
-        run_fold = runner._run_fold
+        run_fold = runner.run_fold
 
         def counted(
             recipe: Any, table: Any, prepared: Any, job: Any, *rest: Any, **named: Any
@@ -381,7 +381,7 @@ class TestRun:
             fitted.append(job.fold.name)
             return run_fold(recipe, table, prepared, job, *rest, **named)
 
-        monkeypatch.setattr(runner, "_run_fold", counted)
+        monkeypatch.setattr(runner, "run_fold", counted)
         run_toy(recipe, emodb, own_run)
         assert fitted == ["2"]
         assert kept.stat().st_mtime_ns == written
@@ -549,7 +549,7 @@ class TestFusionOfClassicalModels:
         fitted = []
 
         def fit(*arguments: Any) -> Any:
-            fitted.append(runner.fit(*arguments))
+            fitted.append(fold.fit(*arguments))
             return fitted[-1]
 
         with pytest.MonkeyPatch.context() as patch:

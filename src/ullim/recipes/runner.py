@@ -8,23 +8,20 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from joblib import Parallel, delayed
 
 from ullim._files import write_text
 from ullim.corpora.folders import corpus_folders
-from ullim.decision import item_means, vote_shares
 from ullim.evaluation.leakage import audit
-from ullim.evaluation.protocols import Fold, ProtocolBase, parse_protocol, speaker_keys
+from ullim.evaluation.protocols import ProtocolBase, parse_protocol
 from ullim.features.cache import FeatureStore
-from ullim.models import Network
+from ullim.recipes.fold import Job, fitted_precision, run_fold
 from ullim.recipes.folder import (
     claim,
     claim_precision,
@@ -33,27 +30,14 @@ from ullim.recipes.folder import (
     log,
     to_json,
 )
-from ullim.recipes.prepared import Prepared, prepare
-from ullim.recipes.results import predictions_frame, summarise
+from ullim.recipes.prepared import prepare
+from ullim.recipes.results import summarise
 from ullim.recipes.schema import Recipe
-from ullim.recipes.table import Table, load_table
-from ullim.training.classifier import Classifier, answer
-from ullim.training.estimator import NetworkClassifier
-from ullim.training.make import make_classifier
+from ullim.recipes.table import load_table
 from ullim.training.options import Hardware
-from ullim.training.trainer import Report, precision_of
+from ullim.training.trainer import Report
 
 _LIBRARIES = ("ullim", "numpy", "torch", "lightning", "scikit-learn", "soundfile", "soxr")
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    seed: int
-    fold: Fold
-
-    @property
-    def name(self) -> str:
-        return f"seed-{self.seed}_fold-{self.fold.name.replace('/', '-')}"
 
 
 def run(
@@ -116,14 +100,14 @@ def run(
     if recipe.model.transductive:
         facts["transductive"] = not alone
     work = [
-        _Job(seed, fold.testing(table.tested))
+        Job(seed, fold.testing(table.tested))
         for seed in seeds
         for fold in scheme.folds(table.utterances, table.names, seed)
         if table.tested[fold.test].any()
     ]
     precision = fitted_precision(recipe)
     claim(out, recipe, facts)
-    todo = [job for job in work if not _fold_file(out, job).is_file()]
+    todo = [job for job in work if not job.predictions(out).is_file()]
     held = claim_precision(out, precision if todo else None)
     prepared = prepare(
         # With every fold done, only the hashes of the recordings are still wanted.
@@ -140,7 +124,7 @@ def run(
     # The steps of one network at a time; of several, only who is finished.
     watched = report if jobs == 1 else None
     for line in parallel(
-        delayed(_run_fold)(
+        delayed(run_fold)(
             recipe, table, prepared, job, out, alone=alone, one_core=jobs > 1, report=watched
         )
         for job in todo
@@ -149,7 +133,7 @@ def run(
         log(out, line)
         report("folds", done, len(work))
     predictions = pd.concat(
-        [pd.read_csv(_fold_file(out, job), dtype={"fold": str, "speaker": str}) for job in work],
+        [pd.read_csv(job.predictions(out), dtype={"fold": str, "speaker": str}) for job in work],
         ignore_index=True,
     )
     write_text(out / "predictions.csv", predictions.to_csv(index=False))
@@ -197,126 +181,14 @@ def run_name(recipe: Recipe, protocol: str, profile: str = "full") -> str:
     return f"{recipe.name}{'' if profile == 'full' else f'.{profile}'}_{protocol}"
 
 
-def make_estimator(
-    recipe: Recipe,
-    *,
-    seed: int,
-    checkpoints: Path | None = None,
-    report: Report | None = None,
-    alone: bool = False,
-) -> Classifier:
-    """Return the unfitted estimator a recipe describes."""
-    return make_classifier(
-        recipe.model,
-        hops={feature.name: feature.hop_s for feature in recipe.features},
-        classes=recipe.task.labels,
-        training=recipe.training,
-        window=recipe.window,
-        seed=seed,
-        checkpoints=checkpoints,
-        report=report,
-        hardware=_hardware(),
-        decision=recipe.decision,
-        alone=alone,
-    )
-
-
-def fitted_precision(recipe: Recipe) -> str | None:
-    """Return the precision the networks of a recipe are fitted in here; None if it has none.
-
-    Raises:
-        TrainingError: ULLIM_PRECISION names one that there is not.
-    """
-    if not any(isinstance(model, Network) for model in recipe.models):
-        return None
-    return precision_of(_hardware())
-
-
-def _hardware() -> Hardware:
-    return Hardware.from_environment("auto" if torch.cuda.is_available() else "cpu")
-
-
-def fit(estimator: Classifier, table: Table, prepared: Prepared, rows: Any) -> Classifier:
-    """Fit an estimator on some rows of a table, with their views and speakers."""
-    clean, *augmented = prepared.take(rows)
-    groups = speaker_keys([table.utterances[row] for row in rows]).tolist()
-    if len(set(groups)) == 1 and not getattr(estimator, "transductive", False):
-        # Of one voice nobody is left to validate on: its clips must do, as for unknown speakers.
-        groups = [f"{group}/{row}" for group, row in zip(groups, rows, strict=True)]
-    return estimator.fit(
-        clean,
-        table.targets[rows],
-        groups=groups,
-        views=augmented,
-    )
-
-
-def _run_fold(
-    recipe: Recipe,
-    table: Table,
-    prepared: Prepared,
-    job: _Job,
-    out: Path,
-    *,
-    alone: bool,
-    one_core: bool,
-    report: Report | None,
-) -> str:
-    if one_core:
-        torch.set_num_threads(1)
-    started = time.monotonic()
-    estimator = fit(
-        make_estimator(
-            recipe,
-            seed=job.seed,
-            checkpoints=out / "folds" / "checkpoints" / job.name,
-            report=report,
-            alone=alone,
-        ),
-        table,
-        prepared,
-        job.fold.train,
-    )
-    clips = {name: items.take(job.fold.test) for name, items in prepared.views[0].items()}
-    shares = None
-    if recipe.counts_votes and isinstance(estimator, NetworkClassifier):
-        each, counts = estimator.predict_windows(clips)
-        scores, shares = item_means(each, counts), vote_shares(each, counts)
-    else:
-        speakers = speaker_keys([table.utterances[row] for row in job.fold.test]).tolist()
-        scores = answer(estimator, clips, speakers)
-    frame = predictions_frame(
-        table,
-        job.fold.test.tolist(),
-        scores,
-        seed=job.seed,
-        fold=job.fold.name,
-        shares=shares,
-        decision=recipe.decision,
-    )
-    seconds = time.monotonic() - started
-    history = {
-        "n_parameters": getattr(estimator, "n_parameters_", None),
-        "seconds": round(seconds, 1),
-        "networks": estimator.history_,
-    }
-    write_text(out / "folds" / f"{job.name}.history.json", to_json(history))
-    write_text(_fold_file(out, job), frame.to_csv(index=False))
-    shutil.rmtree(out / "folds" / "checkpoints" / job.name, ignore_errors=True)
-    return (
-        f"{job.name}: {len(job.fold.train)} rows trained, {len(job.fold.test)} tested, "
-        f"{estimator.summary()}, {seconds:.0f} s"
-    )
-
-
 def _protocol(recipe: Recipe, name: str) -> ProtocolBase:
     stated = {protocol.name: protocol for protocol in recipe.protocols}
     return stated[name] if name in stated else parse_protocol(name)
 
 
-def _histories(out: Path, work: Sequence[_Job]) -> dict[str, dict[str, Any]]:
+def _histories(out: Path, work: Sequence[Job]) -> dict[str, dict[str, Any]]:
     """Return what each fold noted of its training, by the fold's name."""
-    paths = {job.name: out / "folds" / f"{job.name}.history.json" for job in work}
+    paths = {job.name: job.history(out) for job in work}
     return {
         name: json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         for name, path in paths.items()
@@ -334,10 +206,6 @@ def _curves(histories: dict[str, dict[str, Any]]) -> dict[str, list[dict[str, li
             if member
         ]
     return curves
-
-
-def _fold_file(out: Path, job: _Job) -> Path:
-    return out / "folds" / f"{job.name}.csv"
 
 
 def git_commit() -> str | None:

@@ -22,11 +22,12 @@ from ullim.evaluation.predictions import PREDICTED, PROBABILITY
 from ullim.features.cache import FeatureStore
 from ullim.models import OPSET, Network
 from ullim.models.fusion import Fusion
-from ullim.recipes.card import SHARED, render
-from ullim.recipes.folder import feature_versions
+from ullim.recipes.card import render
+from ullim.recipes.finished import check_finished, check_run, figures_of
+from ullim.recipes.fold import fit, fitted_precision, make_estimator
 from ullim.recipes.prepared import prepare
-from ullim.recipes.runner import fit, fitted_precision, git_commit, make_estimator, run
-from ullim.recipes.schema import Recipe, load_recipe
+from ullim.recipes.runner import git_commit, run
+from ullim.recipes.schema import Recipe
 from ullim.recipes.table import Table, load_table
 from ullim.registry import component
 from ullim.training.options import Hardware
@@ -77,7 +78,7 @@ def train(
     """
     bundle.check_target(out, replace=force)
     for folder in [*runs, *figures]:
-        _check_finished(folder, recipe)
+        check_finished(folder, recipe)
     runs = list(runs)
     if not runs:
         runs = [out.with_name(out.name + ".run")]
@@ -104,7 +105,7 @@ def train(
     )
     hashed = prepared.audio_hash
     for folder in runs:
-        _check_run(folder, recipe, hashed)
+        check_run(folder, recipe, hashed)
     predictions = pd.read_csv(runs[0] / "predictions.csv", dtype={"fold": str, "speaker": str})
     threshold = reject_threshold(predictions, list(table.labels), recipe.decision.coverage)
     if not np.isfinite(threshold):
@@ -114,7 +115,7 @@ def train(
             code="diverged",
         )
     # What a card cannot say fails before the long fit, not after it.
-    stated = tuple(figure for folder in [*runs, *figures] for figure in _figures(folder))
+    stated = tuple(figure for folder in [*runs, *figures] for figure in figures_of(folder))
     sounds = _sounds(predictions, table, threshold)
     report("final fit", 0, 1)
     rows = np.arange(len(table.utterances))
@@ -249,83 +250,3 @@ def _trained_on(table: Table) -> tuple[bundle.TrainedOn, ...]:
         )
         for name, speakers in rows.items()
     )
-
-
-def _check_finished(folder: Path, recipe: Recipe) -> None:
-    needed = ("run.json", "recipe.yaml", "metrics.json", "predictions.csv")
-    if not all((folder / name).is_file() for name in needed):
-        raise RecipeError(
-            f"{folder} is no finished run folder; finish it with `ullim run` first",
-            code="not_found",
-        )
-    details = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    own = recipe.protocols[0].name
-    # Where a recipe's own protocol shares speakers, the card says so beside the figure.
-    if not details["speaker_independent"] and details["protocol"]["name"] != own:
-        raise RecipeError(
-            f"{folder} was run under {details['protocol']['name']}, which shares speakers between "
-            "training and test; a card states only speaker-independent figures",
-            code="speaker_overlap",
-        )
-    _check_alone(details, folder)
-
-
-def _check_alone(details: dict[str, Any], folder: Path) -> None:
-    if details.get("transductive"):
-        raise RecipeError(
-            f"{folder} is transductive: it used the unlabelled clips of tested speakers, and a "
-            "bundle answers one clip. Leave it out, and `ullim train` runs the recipe without them",
-            code="transductive",
-        )
-
-
-def _check_run(folder: Path, recipe: Recipe, hashed: str) -> None:
-    details = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    if load_recipe(folder / "recipe.yaml").identity() != recipe.identity():
-        raise RecipeError(
-            f"{folder} was run with another recipe than {recipe.name}; its figures would not be "
-            "this bundle's. Run it again, or give it as --figures",
-            code="other_run",
-        )
-    if details.get("feature_versions") not in (None, feature_versions(recipe)):
-        raise RecipeError(
-            f"{folder} was run with other versions of its features; run it again", code="other_run"
-        )
-    if details["audio_hash"] != hashed:
-        raise RecipeError(
-            f"{folder} was run on other recordings than those given now; run it again",
-            code="other_run",
-        )
-
-
-def _figures(folder: Path) -> list[bundle.Figure]:
-    details = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    found = []
-    for name, figures in metrics["corpora"].items():
-        common = {
-            "corpus": name,
-            "protocol": details["protocol"]["name"]
-            + ("" if details["speaker_independent"] else SHARED),
-            "n": figures["n"],
-            "n_speakers": figures["n_speakers"],
-            "labels": [
-                label for label in figures["labels"] if label not in figures["absent_labels"]
-            ],
-            "command": details["command"],
-        }
-        parts = [
-            {"metric": metric} | figures[metric]
-            for metric in ("unweighted_average_recall", "weighted_accuracy")
-        ]
-        # Where the words of a part give the label away, the rest is the figure to trust.
-        revealing = component("corpora", name).revealing_groups
-        parts += [
-            {"corpus": f"{name}, only {group}", "metric": "unweighted_average_recall"}
-            | {key: value for key, value in part.items() if key != "absent_labels"}
-            | {"labels": [x for x in figures["labels"] if x not in part["absent_labels"]]}
-            for group, part in figures["unweighted_average_recall_by_group"].items()
-            if revealing and group not in revealing
-        ]
-        found += [bundle.Figure.model_validate(common | part) for part in parts]
-    return found
