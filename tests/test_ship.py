@@ -110,6 +110,17 @@ def finished(recipe: Any, emodb: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture
+def relabelled(emodb: Path, tmp_path: Path) -> Path:
+    """The same recordings, two of one speaker under each other's label."""
+    other = Path(shutil.copytree(emodb, tmp_path / "relabelled"))
+    angry, calm = other / "wav" / "03a01Wa.wav", other / "wav" / "03a01Na.wav"
+    kept = angry.read_bytes()
+    angry.write_bytes(calm.read_bytes())
+    calm.write_bytes(kept)
+    return other
+
+
+@pytest.fixture
 def own_run(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "run"))
 
@@ -233,6 +244,38 @@ class TestRun:
         with pytest.raises(RecipeError, match="begun with other recordings"):
             run_toy(recipe, other, own_run)
         assert (own_run / "predictions.csv").read_bytes() == before
+
+    def test_corrected_labels_are_refused_in_a_folder(self, recipe, emodb, own_run, relabelled):
+        before = (own_run / "predictions.csv").read_bytes()
+        with pytest.raises(RecipeError, match="with other labels, speakers or utter") as caught:
+            run_toy(recipe, relabelled, own_run)
+        assert caught.value.code == "other_rows"
+        assert (own_run / "predictions.csv").read_bytes() == before
+        # A folder that did not write it down goes on, and holds it from then on.
+        for name in ("plan.json", "run.json"):
+            held = json.loads((own_run / name).read_text(encoding="utf-8"))
+            assert held.pop("rows_hash")
+            (own_run / name).write_text(json.dumps(held), encoding="utf-8")
+        run_toy(recipe, emodb, own_run)
+        with pytest.raises(RecipeError, match="with other labels"):
+            run_toy(recipe, relabelled, own_run)
+
+    def test_corrected_folds_are_refused_in_a_folder(self, recipe, emodb, tmp_path):
+        file = tmp_path / "folds.csv"
+        protocol = f"{{name: fixed, file: {file}}}"
+
+        def split(*folds: tuple[str, ...]) -> None:
+            lines = [f"{n},{name}" for n, names in enumerate(folds, 1) for name in names]
+            file.write_text("\n".join(["fold,speaker", *lines]), encoding="utf-8")
+
+        split(("03", "08", "09"), ("10", "11", "13"))
+        run_toy(recipe, emodb, tmp_path / "run", protocol)
+        split(("09", "08", "03"), ("10", "11", "13"))
+        run_toy(recipe, emodb, tmp_path / "run", protocol)
+        split(("10", "08", "09"), ("03", "11", "13"))
+        with pytest.raises(RecipeError, match="with others to train and to test on") as caught:
+            run_toy(recipe, emodb, tmp_path / "run", protocol)
+        assert caught.value.code == "other_folds"
 
     def test_other_versions_of_a_feature_are_refused_in_a_folder(self, recipe, emodb, own_run):
         plan = json.loads((own_run / "plan.json").read_text(encoding="utf-8"))
@@ -628,6 +671,12 @@ class TestTrainRefuses:
         soundfile.write(other / "wav" / "03a01Wa.wav", 0.9 * samples, rate)
         with pytest.raises(RecipeError, match=r"other recordings .* run it again") as caught:
             train_toy(recipe, other, tmp_path / "toy", runs=[finished])
+        assert caught.value.code == "other_run"
+        assert not (tmp_path / "toy").exists()
+
+    def test_other_labels(self, recipe, relabelled, finished, tmp_path):
+        with pytest.raises(RecipeError, match=r"other labels, .* run it again") as caught:
+            train_toy(recipe, relabelled, tmp_path / "toy", runs=[finished])
         assert caught.value.code == "other_run"
         assert not (tmp_path / "toy").exists()
 

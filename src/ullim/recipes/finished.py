@@ -52,16 +52,17 @@ def _check_alone(details: dict[str, Any], folder: Path) -> None:
         )
 
 
-def check_run(folder: Path, recipe: Recipe, audio_hash: str) -> None:
+def check_run(folder: Path, recipe: Recipe, audio_hash: str, rows_hash: str) -> None:
     """Refuse a run that is not of this recipe on these recordings.
 
     Args:
         folder: The run folder.
         recipe: What is to be shipped.
         audio_hash: Hash of the recordings it is fitted on.
+        rows_hash: Hash of their labels and speakers; runs from before it was kept are taken.
 
     Raises:
-        RecipeError: Its recipe, versions of features or recordings are others.
+        RecipeError: Its recipe, versions of features, recordings or their labels are others.
     """
     details = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     if load_recipe(folder / "recipe.yaml").identity() != recipe.identity():
@@ -77,6 +78,12 @@ def check_run(folder: Path, recipe: Recipe, audio_hash: str) -> None:
     if details["audio_hash"] != audio_hash:
         raise RecipeError(
             f"{folder} was run on other recordings than those given now; run it again",
+            code="other_run",
+        )
+    if details.get("rows_hash") not in (None, rows_hash):
+        raise RecipeError(
+            f"{folder} was run with other labels, speakers or utterances than these recordings "
+            "have now; run it again",
             code="other_run",
         )
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ullim._files import write_text
@@ -54,6 +57,19 @@ class Job:
     def checkpoints(self, out: Path) -> Path:
         """Folder a stopped fit of it is resumed from."""
         return out / "folds" / "checkpoints" / self.name
+
+
+def folds_digest(table: Table, work: Sequence[Job]) -> str:
+    """Return one hash of who is trained on and who is tested, whatever the order of the rows."""
+    order = np.argsort([f"{u.corpus}/{u.id}" for u in table.utterances], kind="stable")
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    digest = hashlib.sha256()
+    for job in work:
+        for side, rows in (("train", job.fold.train), ("test", job.fold.test)):
+            digest.update(f"{job.name} {side} ".encode())
+            digest.update(np.sort(place[rows]).tobytes())
+    return digest.hexdigest()
 
 
 def make_estimator(

@@ -23,8 +23,8 @@ def claim(out: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
     if held.is_file() and stated.is_file():
         same = load_recipe(held).identity() == recipe.identity()
         plan = json.loads(stated.read_text(encoding="utf-8"))
-        plan.pop("audio_hash", None)
-        plan.pop("precision", None)
+        for name in ("precision", *_HASHED):
+            plan.pop(name, None)
         _check_versions(out, plan.pop("feature_versions", None), recipe)
         if not same or plan != json.loads(to_json(facts)):
             raise RecipeError(
@@ -95,24 +95,51 @@ def claim_precision(out: Path, now: str | None) -> dict[str, str]:
     return held
 
 
-def claim_recordings(out: Path, digest: str, versions: dict[str, Any]) -> None:
-    """Hold a folder to the recordings it began with, so that folds of two copies never mix.
+_HASHED = {
+    "audio_hash": (
+        "other_recordings",
+        "other recordings than those given now",
+        "give the corpora it began with",
+    ),
+    "rows_hash": (
+        "other_rows",
+        "other labels, speakers or utterances than these recordings have now",
+        "put back what was changed",
+    ),
+    "folds_hash": (
+        "other_folds",
+        "others to train and to test on than there are now",
+        "put back what was changed",
+    ),
+}
+
+
+def claim_rows(out: Path, hashes: dict[str, str], versions: dict[str, Any]) -> None:
+    """Hold a folder to the rows it began with, so that folds of two corpora never mix.
+
+    Args:
+        out: The run folder.
+        hashes: ``audio_hash`` of the recordings, ``rows_hash`` of their labels and speakers,
+            ``folds_hash`` of who is trained and tested on.
+        versions: Versions of the features, written down beside them.
 
     Raises:
-        RecipeError: It began with others.
+        RecipeError: It began with others. What a folder did not write down yet is not asked for.
     """
     stated, finished = out / "plan.json", out / "run.json"
     plan = json.loads(stated.read_text(encoding="utf-8"))
-    began = plan.get("audio_hash")
-    if began is None and finished.is_file():
-        began = json.loads(finished.read_text(encoding="utf-8")).get("audio_hash")
-    if began not in (None, digest):
-        raise RecipeError(
-            f"{out} was begun with other recordings than those given now (hash {began[:12]} there, "
-            f"{digest[:12]} here); give the corpora it began with, or another --out",
-            code="other_recordings",
-        )
-    write_text(stated, to_json(plan | versions | {"audio_hash": digest}))
+    began = json.loads(finished.read_text(encoding="utf-8")) if finished.is_file() else {}
+    began |= plan
+    for name, now in hashes.items():
+        then = began.get(name)
+        if then not in (None, now):
+            code, others, mend = _HASHED[name]
+            raise RecipeError(
+                f"{out} was begun with {others} (hash {then[:12]} there, {now[:12]} here); {mend}, "
+                "or give another --out",
+                code=code,
+            )
+    write_text(stated, to_json(plan | versions | hashes))
 
 
 def log(out: Path, line: str) -> None:

@@ -21,11 +21,11 @@ from ullim.corpora.folders import corpus_folders
 from ullim.evaluation.leakage import audit
 from ullim.evaluation.protocols import ProtocolBase, parse_protocol
 from ullim.features.cache import FeatureStore
-from ullim.recipes.fold import Job, fitted_precision, run_fold
+from ullim.recipes.fold import Job, fitted_precision, folds_digest, run_fold
 from ullim.recipes.folder import (
     claim,
     claim_precision,
-    claim_recordings,
+    claim_rows,
     feature_versions,
     log,
     to_json,
@@ -78,7 +78,7 @@ def run(
 
     Raises:
         RecipeError: The protocol is unknown or does not fit, or ``out`` holds another run or one
-            of other recordings or in another precision.
+            of other recordings, labels or folds, or in another precision.
     """
     scheme = _protocol(recipe, protocol)
     table = load_table(recipe, corpus_folders(corpora))
@@ -117,7 +117,12 @@ def run(
         store=store,
         progress=lambda done, total: report("features", done, total),
     )
-    claim_recordings(out, prepared.audio_hash, versions)
+    hashes = {
+        "audio_hash": prepared.audio_hash,
+        "rows_hash": table.digest(prepared.audio_hashes),
+        "folds_hash": folds_digest(table, work),
+    }
+    claim_rows(out, hashes, versions)
     report("folds", len(work) - len(todo), len(work))
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")
     done = len(work) - len(todo)
@@ -158,7 +163,7 @@ def run(
         **versions,
         **held,
         "git_commit": git_commit(),
-        "audio_hash": prepared.audio_hash,
+        **hashes,
     }
     sizes = [history["n_parameters"] for history in histories.values() if "n_parameters" in history]
     if any(sizes):

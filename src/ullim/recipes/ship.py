@@ -103,9 +103,9 @@ def train(
         store=store,
         progress=lambda done, total: report("features", done, total),
     )
-    hashed = prepared.audio_hash
+    rows_hash = table.digest(prepared.audio_hashes)
     for folder in runs:
-        check_run(folder, recipe, hashed)
+        check_run(folder, recipe, prepared.audio_hash, rows_hash)
     predictions = pd.read_csv(runs[0] / "predictions.csv", dtype={"fold": str, "speaker": str})
     threshold = reject_threshold(predictions, list(table.labels), recipe.decision.coverage)
     if not np.isfinite(threshold):
@@ -120,7 +120,7 @@ def train(
     report("final fit", 0, 1)
     rows = np.arange(len(table.utterances))
     # Named by what is fitted, so that a stopped fit goes on and another is never taken for it.
-    facts = json.dumps([recipe.identity(), seed, hashed, fitted_precision(recipe)])
+    facts = json.dumps([recipe.identity(), seed, rows_hash, fitted_precision(recipe)])
     begun = out.with_name(f".{out.name}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}")
     estimator = fit(
         make_estimator(recipe, seed=seed, checkpoints=begun, alone=True), table, prepared, rows

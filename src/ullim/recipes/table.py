@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -43,6 +44,25 @@ class Table:
     def names(self) -> list[str]:
         """Label of each row."""
         return [self.labels.names[column] for column in self.truth]
+
+    def digest(self, audio_hashes: Sequence[str]) -> str:
+        """Return one hash of all rows, whatever their order: who is heard, and under which label.
+
+        Args:
+            audio_hashes: Of the decoded samples of each row.
+        """
+        rows = sorted(
+            json.dumps([u.corpus, u.id, u.speaker, u.gender, u.group, name, shares, tested, audio])
+            for u, name, shares, tested, audio in zip(
+                self.utterances,
+                self.names,
+                self.targets.tolist(),
+                self.tested.tolist(),
+                audio_hashes,
+                strict=True,
+            )
+        )
+        return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
 def load_table(recipe: Recipe, folders: Mapping[str, Path]) -> Table:
