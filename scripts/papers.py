@@ -53,10 +53,9 @@ def beside_papers(results: Path) -> list[str]:
         "",
         "Where classes tell genders apart, accuracy is that of the emotions alone. Numbers are "
         "those of the training: bfloat16 where the processor multiplies, or float32 throughout; "
-        "two are of random splits and of unheard speakers, in this order. "
-        "Minutes are of the run over random splits, on one core of a machine with two, both of "
-        "them busy. All runs in the profile cpu, of networks without a row here too, took "
-        f"{hours:.1f} hours of one core together.",
+        "where two are named, the first is of the random splits and the second of the unheard "
+        "speakers. Minutes are of the run over random splits. All runs in the profile cpu, of "
+        f"networks without a row here too, took {hours:.1f} hours together.",
         "",
     ]
 
@@ -77,7 +76,7 @@ def _row(recipe: str, profile: str, runs: list[Run]) -> str:
         recipe,
         profile,
         str(any_run.recipe["training"]["epochs"]),
-        ", ".join(dict.fromkeys(_numbers(run.details) for run in (random, apart) if run)),
+        ", ".join(dict.fromkeys(numbers(run.details) for run in (random, apart) if run)),
         f"{any_run.details['n_parameters']:,}",
         f"{told['value']:.1f}",
         *(_spread(random) if random else [""] * 4),
@@ -87,7 +86,7 @@ def _row(recipe: str, profile: str, runs: list[Run]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _numbers(details: dict[str, Any]) -> str:
+def numbers(details: dict[str, Any]) -> str:
     """Return what a run was trained in; the first ones say so only in their command."""
     return "bfloat16" if "bf16" in (details.get("precision") or details["command"]) else "float32"
 

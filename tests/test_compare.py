@@ -12,6 +12,7 @@ from ullim.evaluation.comparison import compare
 from ullim.evaluation.metrics import confusion_matrix, unweighted_average_recall
 from ullim.evaluation.predictions import read_predictions, read_run
 from ullim.evaluation.report.boards import to_markdown
+from ullim.evaluation.significance import corrected_resampled_t_test
 from ullim.evaluation.summary import refresh
 
 
@@ -108,6 +109,81 @@ class TestBoard:
         assert "no p-value of the sign-flip test can be under 0.00781" in board.notes[0]
         (board,), _ = boards_of(make_run("c", n_speakers=12), make_run("d", n_speakers=12))
         assert board.notes == ()
+
+
+class TestRandomSplits:
+    """Each seed tests another part of the items."""
+
+    SEEDS = (0, 1, 2, 3)
+
+    def split_run(self, make_run, name, **options):
+        return make_run(name, seeds=self.SEEDS, tested=4, **options)
+
+    def test_a_figure_is_that_of_the_run_alone(self, make_run, tmp_path):
+        (board,), _ = boards_of(self.split_run(make_run, "a"), self.split_run(make_run, "b"))
+        answers = read_run(self.split_run(make_run, "c")).of("emodb")
+        assert len(np.unique(answers.id)) < len(answers), "some items are tested more than once"
+        for entry in board.entries:
+            alone = read_run(tmp_path / entry.run).of("emodb")
+            assert entry.figures["weighted_accuracy"][0] == pytest.approx(alone.correct.mean())
+
+    def test_a_difference_is_tested_over_splits_too(self, make_run):
+        low = self.split_run(make_run, "low", skill=0.3)
+        high = self.split_run(make_run, "high", skill=0.9)
+        (board,), _ = boards_of(low, high)
+        (pair,) = board.pairs
+
+        def recall(folder, seed):
+            answers = read_run(folder).of("emodb")
+            part = answers.take(answers.seed == str(seed))
+            return float(unweighted_average_recall(confusion_matrix(part.truth, part.guess, 4)))
+
+        differences = [recall(high, seed) - recall(low, seed) for seed in self.SEEDS]
+        # 32 of 96 items are tested, 64 trained on.
+        assert pair.p_splits == pytest.approx(corrected_resampled_t_test(differences, 0.5))
+        page = to_markdown([board], [])
+        assert "| UA apart | p, splits | p, sign flip |" in page
+        assert "corrected resampled t-test" in page
+
+    def test_seeds_that_test_every_item_are_no_splits(self, make_run):
+        (board,), _ = boards_of(make_run("a", seeds=(0, 1)), make_run("b", seeds=(0, 1)))
+        assert board.pairs[0].p_splits is None
+        assert "p, splits" not in to_markdown([board], [])
+
+    def test_other_splits_of_the_same_items_are_not_compared(self, make_run):
+        # Together the splits of one test every item, as the other does.
+        first, second = (
+            make_run("a", tested=12, seeds=(0,)),
+            make_run("b", tested=8, seeds=tuple(range(12))),
+        )
+        answers = read_run(second).of("emodb")
+        assert len(np.unique(answers.id)) == 96
+        with pytest.raises(
+            RecipeError, match=r"items are tested under more of the seeds \(both ha"
+        ):
+            boards_of(first, second)
+
+    def test_a_board_of_both_kinds_says_so(self, make_run):
+        (board,), _ = boards_of(make_run("a", tested=12), make_run("b"))
+        assert any("no difference between systems" in note for note in board.notes)
+
+
+class TestTies:
+    def test_the_answer_of_a_tie_is_that_of_the_recipe(self, make_run):
+        folder = make_run("a", labels=("anger", "neutral", "happiness", "sadness"))
+        lines = (folder / "predictions.csv").read_text(encoding="utf-8").splitlines()
+        level = [
+            ",".join([*line.split(",")[:-4], "0.25", "0.25", "0.25", "0.25"]) for line in lines[1:]
+        ]
+        (folder / "predictions.csv").write_text("\n".join([lines[0], *level]), encoding="utf-8")
+        (board,), _ = boards_of(
+            folder, make_run("b", labels=("anger", "neutral", "happiness", "sadness"))
+        )
+        angry = read_run(folder).of("emodb")
+        assert (angry.guess == angry.labels.index("anger")).all()
+        (entry,) = [entry for entry in board.entries if entry.run == "a"]
+        assert entry.figures["weighted_accuracy"][0] == pytest.approx(angry.correct.mean())
+        assert angry.correct.mean() != (angry.truth == angry.labels.index("neutral")).mean()
 
 
 class TestApart:

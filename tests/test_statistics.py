@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+import scipy.stats
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ullim.evaluation import significance as s
@@ -119,6 +120,34 @@ class TestInterval:
     def test_spread(self):
         assert spread([0.5]) == {"mean": 0.5, "sd": None, "n": 1}
         assert spread([0.4, 0.5, 0.6])["sd"] == pytest.approx(0.1)
+
+
+class TestCorrectedResampledT:
+    @given(
+        st.lists(st.floats(-0.5, 0.5), min_size=2, max_size=20),
+        st.floats(0.01, 2.0),
+    )
+    def test_against_the_formula_by_scipy(self, differences, ratio):
+        deviation = np.std(differences, ddof=1)
+        assume(deviation > 1e-6)
+        n = len(differences)
+        t = np.mean(differences) / (deviation * np.sqrt(1 / n + ratio))
+        expected = 2 * scipy.stats.t.sf(abs(t), n - 1)
+        assert s.corrected_resampled_t_test(differences, ratio) == pytest.approx(expected, abs=1e-9)
+
+    def test_overlap_makes_it_more_careful_than_the_plain_test(self):
+        differences = [-0.090, -0.042, -0.035, -0.056, 0.003, 0.021, -0.069, 0.056, -0.042, -0.104]
+        plain = scipy.stats.ttest_1samp(differences, 0).pvalue
+        assert s.corrected_resampled_t_test(differences, 0.0) == pytest.approx(plain)
+        assert s.corrected_resampled_t_test(differences, 288 / 672) > 0.3 > 0.05 > plain
+
+    def test_differences_that_do_not_vary(self):
+        assert s.corrected_resampled_t_test([0.0, 0.0], 0.4) == 1.0
+        assert s.corrected_resampled_t_test([0.1, 0.1, 0.1], 0.4) == 0.0
+
+    def test_one_split(self):
+        with pytest.raises(ValueError, match="give at least two"):
+            s.corrected_resampled_t_test([0.1], 0.4)
 
 
 class TestSignFlip:

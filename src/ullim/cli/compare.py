@@ -70,16 +70,8 @@ def compare(
         if board.pairs:
             print_table(
                 None,
-                (
-                    "better",
-                    "worse",
-                    f"{page.SHORT[board.metric]} apart",
-                    "p",
-                    "p Holm",
-                    "p BH",
-                    "p McNemar",
-                ),
-                [page.cells(pair) for pair in board.pairs],
+                ("better", "worse", *page.tests(board)),
+                [page.cells(pair, board) for pair in board.pairs],
             )
         for remark in board.notes:
             note(f"{board.corpus}: {remark}")

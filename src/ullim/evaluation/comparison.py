@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from ullim.errors import RecipeError
-from ullim.evaluation.metrics import Flags, Floats
+from ullim.evaluation.metrics import Flags, Floats, confusion_matrix
 from ullim.evaluation.predictions import Predictions, Run
 from ullim.evaluation.significance import (
     benjamini_hochberg,
+    corrected_resampled_t_test,
     difference_interval,
     holm,
     mcnemar,
@@ -22,6 +23,7 @@ from ullim.evaluation.significance import (
 )
 from ullim.evaluation.statistics import (
     FEW_SPEAKERS,
+    Statistic,
     confusion_per_speaker,
     drawn_sums,
     interval,
@@ -65,6 +67,8 @@ class Pair:
         second: Name of the lower one.
         difference: First minus second, in [0, 1], with low and high of its 95 % interval.
         p: Of the sign-flip test over speakers.
+        p_splits: Of the corrected resampled t-test over seeds, where each seed tests another part
+            of the items; None where every seed tests all of them, or there is one.
         p_holm: The same, corrected for all pairs of the board by Holm's method.
         p_benjamini_hochberg: The same by Benjamini and Hochberg's.
         p_mcnemar: Of McNemar's test over items, on the first seed of each; uncorrected.
@@ -74,6 +78,7 @@ class Pair:
     second: str
     difference: tuple[float, float, float]
     p: float
+    p_splits: float | None
     p_holm: float
     p_benjamini_hochberg: float
     p_mcnemar: float
@@ -116,7 +121,9 @@ class _Side:
     run: Run
     labels: tuple[str, ...]
     items: dict[str, tuple[str, str]]
+    asked: dict[str, float]
     each: Floats
+    by_seed: dict[str, Floats]
     right: Flags
 
     @classmethod
@@ -125,24 +132,39 @@ class _Side:
         heard = {answers.labels[column] for column in np.unique(answers.truth)}
         # Some recipes also answer no_speech. Where everybody speaks, that is no part of the
         # comparison; nor is the order in which a recipe lists its labels.
-        kept = [name for name in answers.labels if name != NO_SPEECH or name in heard]
+        answers = answers.over([n for n in answers.labels if n != NO_SPEECH or n in heard])
         order = (*LABELS, NO_SPEECH)
-        answers = answers.over(sorted(kept, key=lambda n: (order.index(n.rpartition("-")[2]), n)))
-        ids, first, place, times = np.unique(
-            answers.id, return_index=True, return_inverse=True, return_counts=True
+        labels = sorted(answers.labels, key=lambda n: (order.index(n.rpartition("-")[2]), n))
+        # Of two labels just as probable the recipe's first is its answer, so it is asked before.
+        place = np.array([labels.index(name) for name in answers.labels])
+        truth, guess = place[answers.truth], place[answers.guess]
+        ids, first, times = np.unique(answers.id, return_index=True, return_counts=True)
+        facts = zip(
+            (labels[column] for column in truth[first]),
+            answers.speaker[first].tolist(),
+            strict=True,
         )
-        truths = [answers.labels[column] for column in answers.truth[first]]
-        facts = zip(truths, answers.speaker[first].tolist(), strict=True)
-        items = dict(zip(ids.tolist(), facts, strict=True))
-        # An item answered under several seeds counts once, as the mean over its answers.
+        seeds = np.unique(answers.seed).tolist()
+        speakers = answers.speaker.tolist()
+        # Every answer counts alike, so that a figure is the one of the run alone.
         each = confusion_per_speaker(
-            answers.truth,
-            answers.guess,
-            answers.speaker.tolist(),
-            len(answers.labels),
-            1 / times[place.reshape(-1)],
+            truth, guess, speakers, len(labels), np.full(len(answers), 1 / len(seeds))
         )
-        return cls(name, run, answers.labels, items, each, _first_answers(answers))
+        by_seed = {
+            seed: confusion_matrix(truth[now], guess[now], len(labels)).astype(float)
+            for seed in seeds
+            for now in [answers.seed == seed]
+        }
+        return cls(
+            name,
+            run,
+            tuple(labels),
+            dict(zip(ids.tolist(), facts, strict=True)),
+            dict(zip(ids.tolist(), (times / len(seeds)).tolist(), strict=True)),
+            each,
+            by_seed,
+            _first_answers(answers),
+        )
 
     def why_not(self, other: _Side) -> str | None:
         """Return why two runs cannot be compared; None where they can."""
@@ -151,13 +173,13 @@ class _Side:
         if self.items.keys() != other.items.keys():
             only = len(self.items.keys() - other.items.keys())
             others = len(other.items.keys() - self.items.keys())
-            seeds = [set(side.run.details["seeds"]) for side in (self, other)]
-            shared = ",".join(map(str, sorted(seeds[0] & seeds[1])))
-            hint = f" (both have --seeds {shared})" if shared and seeds[0] != seeds[1] else ""
             return (
                 f"{len(self.items)} and {len(other.items)} items, of which {only} and {others} the "
-                f"other lacks{hint}"
+                f"other lacks{self._hint(other)}"
             )
+        if self.asked != other.asked:
+            apart = sum(self.asked[name] != other.asked[name] for name in self.asked)
+            return f"{apart} items are tested under more of the seeds{self._hint(other)}"
         if self.items != other.items:
             apart = sum(self.items[name] != other.items[name] for name in self.items)
             return f"{apart} items have another label or speaker"
@@ -165,6 +187,32 @@ class _Side:
         if mine and theirs and mine[0] == theirs[0] and mine[1] != theirs[1]:
             return "the recordings themselves (audio_hash in run.json)"
         return None
+
+    def _hint(self, other: _Side) -> str:
+        seeds = [set(side.run.details["seeds"]) for side in (self, other)]
+        shared = ",".join(map(str, sorted(seeds[0] & seeds[1])))
+        return f" (both have --seeds {shared})" if shared and seeds[0] != seeds[1] else ""
+
+    @property
+    def test_to_train(self) -> float | None:
+        """Items tested under one seed, divided by those trained on; None where all are tested."""
+        if len(self.by_seed) < 2 or set(self.asked.values()) == {1.0}:
+            return None
+        tested = len(self.run.predictions) / len(self.by_seed)
+        trained = sum(self.run.details.get("rows", {}).values()) - tested
+        return tested / trained if trained > 0 else None
+
+
+def _over_splits(statistic: Statistic, first: _Side, second: _Side) -> float | None:
+    """Return the p-value over splits; None where these are not several, or not the same."""
+    ratio = first.test_to_train
+    if ratio is None or first.by_seed.keys() != second.by_seed.keys():
+        return None
+    differences = [
+        float(statistic(first.by_seed[seed]) - statistic(second.by_seed[seed]))
+        for seed in first.by_seed
+    ]
+    return corrected_resampled_t_test(differences, ratio)
 
 
 def compare(
@@ -265,6 +313,7 @@ def _board(corpus: str, group: Sequence[_Side], metric: str, draws: int, seed: i
                 *difference_interval(statistic, a.each, b.each, draws=draws, seed=seed),
             ),
             p=found,
+            p_splits=_over_splits(statistic, a, b),
             p_holm=strict,
             p_benjamini_hochberg=lenient,
             p_mcnemar=mcnemar(a.right, b.right),
@@ -300,6 +349,18 @@ def _notes(group: Sequence[_Side], n_speakers: int) -> tuple[str, ...]:
         )
     if len(group) > 1 and any(len(side.run.details["seeds"]) > 1 for side in group):
         notes.append("McNemar's test takes the first seed of each run; all else is over all seeds")
+    if len(group) > 1 and any(side.test_to_train is not None for side in group):
+        notes.append(
+            "each seed is another random split: intervals and the sign-flip test know of speakers "
+            "alone, the corrected resampled t-test over splits of training and chance too; believe "
+            "a difference that both show"
+        )
+    apart = {bool(side.run.details.get("speaker_independent", False)) for side in group}
+    if len(apart) > 1:
+        notes.append(
+            "some of these runs trained on the speakers they were tested on and some did not: a "
+            "difference between the two kinds is no difference between systems"
+        )
     return tuple(notes)
 
 

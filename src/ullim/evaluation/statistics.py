@@ -227,16 +227,16 @@ def student_t_quantile(probability: float, freedom: int) -> float:
     if probability < 0.5:
         return -student_t_quantile(1 - probability, freedom)
     low, high = 0.0, 1.0
-    while _t_between(high, freedom) < 2 * probability - 1:
+    while student_t_within(high, freedom) < 2 * probability - 1:
         high *= 2
     for _ in range(100):
         middle = (low + high) / 2
-        inside = _t_between(middle, freedom) < 2 * probability - 1
+        inside = student_t_within(middle, freedom) < 2 * probability - 1
         low, high = (middle, high) if inside else (low, middle)
     return (low + high) / 2
 
 
-def _t_between(t: float, freedom: int) -> float:
+def student_t_within(t: float, freedom: int) -> float:
     """Return the probability that Student's t lies between -t and t."""
     angle = math.atan2(t, math.sqrt(freedom))
     sine, cosine = math.sin(angle), math.cos(angle)

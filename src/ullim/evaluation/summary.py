@@ -96,6 +96,7 @@ def score(predictions: Predictions, *, draws: int = 2000) -> dict[str, Any]:
     counts = confusion.sum(axis=1)
     return {
         "n": len(predictions),
+        "n_utterances": len(np.unique(predictions.id)),
         "n_speakers": n_speakers,
         "labels": list(labels),
         "absent_labels": [name for name, n in zip(labels, counts, strict=True) if n == 0],
@@ -172,7 +173,7 @@ def _by(predictions: Predictions, fact: str) -> dict[str, dict[str, Any]]:
         matrix = metrics.confusion_matrix(part.truth, part.guess, len(part.labels))
         absent = matrix.sum(axis=1) == 0
         figures[word] = {
-            "value": round(float(metrics.unweighted_average_recall(matrix)), 4),
+            "value": _rounded(float(metrics.unweighted_average_recall(matrix))),
             "n": len(part),
             "n_speakers": len(np.unique(part.speaker)),
             "absent_labels": [n for n, gone in zip(part.labels, absent, strict=True) if gone],
@@ -180,12 +181,12 @@ def _by(predictions: Predictions, fact: str) -> dict[str, dict[str, Any]]:
     return figures
 
 
-def _over_all_labels(part: Predictions) -> dict[str, float]:
+def _over_all_labels(part: Predictions) -> dict[str, float | None]:
     """Return UA and WA when every label of the task may be answered."""
     confusion = metrics.confusion_matrix(part.truth, part.guess, len(part.labels))
     return {
-        "unweighted_average_recall": round(float(metrics.unweighted_average_recall(confusion)), 4),
-        "weighted_accuracy": round(float(metrics.weighted_accuracy(confusion)), 4),
+        "unweighted_average_recall": _rounded(float(metrics.unweighted_average_recall(confusion))),
+        "weighted_accuracy": _rounded(float(metrics.weighted_accuracy(confusion))),
     }
 
 
@@ -204,4 +205,5 @@ def _spread(values: Sequence[float]) -> dict[str, float | None]:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None or np.isnan(value) else round(float(value), 4)
+    # Six digits, so that who prints a tenth of a percent does not round what was rounded.
+    return None if value is None or np.isnan(value) else round(float(value), 6)

@@ -98,7 +98,7 @@ def figures_of(folder: Path) -> list[bundle.Figure]:
             "corpus": name,
             "protocol": details["protocol"]["name"]
             + ("" if details["speaker_independent"] else SHARED),
-            "n": figures["n"],
+            "n": figures.get("n_utterances", figures["n"]),
             "n_speakers": figures["n_speakers"],
             "labels": [
                 label for label in figures["labels"] if label not in figures["absent_labels"]

@@ -44,17 +44,14 @@ def to_markdown(
             )
         lines.append("")
         if board.pairs:
-            lines += [
-                f"| better | worse | {SHORT[board.metric]} apart | p, sign flip | p, Holm | "
-                "p, Benjamini-Hochberg | p, McNemar |",
-                "|---|---|---|---|---|---|---|",
-            ]
+            header = ("better", "worse", *tests(board))
+            lines += [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
             shown_pairs = [
                 pair
                 for pair in board.pairs
                 if pairs == "all" or board.entries[0].run in (pair.first, pair.second)
             ]
-            lines += [f"| {' | '.join(cells(pair))} |" for pair in shown_pairs]
+            lines += [f"| {' | '.join(cells(pair, board))} |" for pair in shown_pairs]
             lines.append("")
         lines += [f"- {note}" for note in board.notes]
         lines.append("")
@@ -81,9 +78,28 @@ def protocol(entry: Entry) -> str:
     return entry.protocol + shared + (" (transductive)" if entry.transductive else "")
 
 
-def cells(pair: Pair) -> list[str]:
+def tests(board: Board) -> tuple[str, ...]:
+    """Return the names of the columns of its pairs, after the two runs."""
+    splits = ("p, splits",) if _has_splits(board) else ()
+    common = ("p, sign flip", "p, Holm", "p, Benjamini-Hochberg", "p, McNemar")
+    return (f"{SHORT[board.metric]} apart", *splits, *common)
+
+
+def cells(pair: Pair, board: Board) -> list[str]:
     """Return a pair as text, one cell for each column of its table."""
     value, low, high = (100 * part for part in pair.difference)
     found = (pair.p, pair.p_holm, pair.p_benjamini_hochberg, pair.p_mcnemar)
     apart = f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
-    return [pair.first, pair.second, apart, *("<0.0001" if p < 1e-4 else f"{p:.4f}" for p in found)]
+    splits = [p_value(pair.p_splits)] if _has_splits(board) else []
+    return [pair.first, pair.second, apart, *splits, *map(p_value, found)]
+
+
+def p_value(p: float | None) -> str:
+    """Return a p-value as text; empty for none."""
+    if p is None:
+        return ""
+    return "<0.0001" if p < 1e-4 else f"{p:.4f}"
+
+
+def _has_splits(board: Board) -> bool:
+    return any(pair.p_splits is not None for pair in board.pairs)
