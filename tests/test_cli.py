@@ -540,7 +540,7 @@ WRONG: dict[str, tuple[Arguments, str]] = {
 WRONG_TRAINING: dict[str, tuple[Arguments, str]] = {
     "unknown recipe": (
         lambda kit: _emodb(kit, "run", "nobody", "-p", "random"),
-        "no recipe 'nobody': give a YAML file or one of cnn-emodb",
+        r"no recipe 'nobody': `ullim recipes list` shows",
     ),
     "recipe that is no YAML": (
         lambda kit: ["run", kit.text("r.yaml", "a: [1"), "-p", "random"],
@@ -552,7 +552,7 @@ WRONG_TRAINING: dict[str, tuple[Arguments, str]] = {
     ),
     "recipe with mistakes": (
         lambda kit: ["run", kit.text("r.yaml", "title: t\ncolour: red\n"), "-p", "random"],
-        r"mistake\(s\):.*task: Field required.*colour: Extra inputs",
+        r"mistake\(s\):.*task: Field required.*colour: no such field; there are: .*training",
     ),
     "recipe that is a folder": (
         lambda kit: ["run", kit.folder("empty"), "-p", "random"],
@@ -564,7 +564,7 @@ WRONG_TRAINING: dict[str, tuple[Arguments, str]] = {
     ),
     "--set of no field": (
         lambda kit: ["run", "cnn-emodb", "-p", "random", "--set", "training.speed=9"],
-        "training.speed: Extra inputs are not permitted",
+        "training.speed: no such field; there are: .*epochs",
     ),
     "--set of a wrong type": (
         lambda kit: ["run", "cnn-emodb", "-p", "random", "--set", "training.epochs=many"],

@@ -47,7 +47,7 @@ LABELS_KO: dict[str, str] = {
 }
 
 STATUS_KO: dict[str, str] = {
-    "ok": "확인",
+    "ok": "정상",
     "uncertain": "불확실",
     "ambiguous": "모호함",
     "no_speech": "음성 없음",

@@ -65,6 +65,7 @@ def show(name: Name, json: Json = False) -> None:
         "licence": corpus.licence,
         "citation": corpus.citation,
         "homepage": corpus.homepage,
+        "labels": list(corpus.labels),
         "layout": corpus.layout,
         "expected_counts": corpus.expected_counts,
         "expected_speakers": corpus.expected_speakers,

@@ -37,7 +37,12 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", help="dotted.key=value over the recipe, e.g. training.epochs=5."),
 ]
-Profile = Annotated[str, typer.Option(help="Profile of the recipe: full or cpu.")]
+Profile = Annotated[
+    str,
+    typer.Option(
+        help="A profile of the recipe (`ullim recipes show NAME`); full is the recipe as it stands."
+    ),
+]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Folds fitted at the same time.")]
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Compute all features anew, and keep none.")

@@ -55,14 +55,21 @@ def list_recipes(
 
 
 def _measured(figures: Sequence[dict[str, Any]]) -> str:
-    """Return what was measured of a recipe as it stands, or of its profiles if only of those."""
-    whole = [figure for figure in figures if figure.get("profile", "full") == "full"]
+    """Return what was measured, of profiles only where the recipe as it stands was not."""
+
+    def of(figure: dict[str, Any]) -> tuple[str, str]:
+        return figure["corpus"], figure["protocol"]
+
+    whole = {of(figure) for figure in figures if figure.get("profile", "full") == "full"}
     several = len({figure["corpus"] for figure in figures}) > 1
     told = []
-    for figure in whole or figures:
+    for figure in figures:
+        profile = figure.get("profile", "full")
+        if profile != "full" and of(figure) in whole:
+            continue
         corpus = f"{figure['corpus']}, " if several else ""
-        profile = "" if whole else f", {figure['profile']}"
-        told.append(f"{figure['value']} ({corpus}{figure['protocol']}{profile})")
+        shown = "" if profile == "full" else f", {profile}"
+        told.append(f"{figure['value']} ({corpus}{figure['protocol']}{shown})")
     return "; ".join(told)
 
 
@@ -106,13 +113,9 @@ def show(
 
         sys.stdout.write(load_recipe(name, overrides=overrides or (), profile=profile).to_yaml())
         return
-    from pathlib import Path
+    from ullim.recipes import recipe_path
 
-    from ullim.recipes import recipe_paths
-
-    source = recipe_paths().get(name, Path(name))
-    if not source.is_file():
-        raise RecipeError(f"no recipe {name!r}; `ullim recipes list` shows those there are")
+    source = recipe_path(name)
     try:
         text = source.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -64,10 +64,14 @@ def run(
     no_cache: NoCache = False,
 ) -> None:
     """Train and test a recipe under a protocol; a stopped run goes on when typed again."""
+    from ullim.recipes import recipe_path
+
     numbers = parse_seeds(seeds)
     if (recipe is None) == (all_of is None):
         raise RecipeError("give one recipe, or --all-of TAG", code="which_recipe")
     protocols = protocol or []
+    if recipe is not None:
+        recipe_path(recipe)
     if recipe is not None and len(protocols) != 1:
         raise RecipeError(
             "give one --protocol: how a system is tested decides what its figure means "
@@ -129,7 +133,7 @@ def print_metrics(metrics: dict[str, Any]) -> None:
         rows.append(
             (
                 corpus,
-                figures["n"],
+                figures["n_utterances"],
                 figures["n_speakers"],
                 interval(figures["unweighted_average_recall"]),
                 interval(figures["weighted_accuracy"]),

@@ -36,16 +36,17 @@ def serve(
         int | None, typer.Option(min=1, help="Processes that predict. [one a core, up to 4]")
     ] = None,
     queue: Annotated[
-        int | None, typer.Option(min=0, help="Requests that may wait; more are answered 429.")
+        int | None, typer.Option(min=0, help="Requests that may wait; more are answered 429. [32]")
     ] = None,
     max_mb: Annotated[
-        int | None, typer.Option(min=1, help="Largest recording in MiB; a request may be twice it.")
+        int | None,
+        typer.Option(min=1, help="Largest recording in MiB; a request may be twice it. [32]"),
     ] = None,
     max_duration_s: Annotated[
-        float | None, typer.Option(min=1.0, help="Longest recording in seconds.")
+        float | None, typer.Option(min=1.0, help="Longest recording in seconds. [600]")
     ] = None,
     max_streams: Annotated[
-        int | None, typer.Option(min=1, help="Live streams at the same time.")
+        int | None, typer.Option(min=1, help="Live streams at the same time. [16]")
     ] = None,
 ) -> None:
     """Serve predictions over HTTP, with a page for the browser.

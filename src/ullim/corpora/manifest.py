@@ -30,7 +30,11 @@ class Manifest(AnyonesCorpus):
     name = "manifest"
     title = "Manifest"
     file_suffixes = TABLE_SUFFIXES
-    layout = "manifest.csv (or .tsv, .parquet) with the columns file and label or votes"
+    layout = (
+        "manifest.csv (or .tsv, .parquet) with the columns file and label or votes; speaker, by "
+        "which training and test are kept apart; and as far as known "
+        + ", ".join(name for name in COLUMNS if name not in {"file", "label", "votes", "speaker"})
+    )
 
     table: str | None = None
     columns: dict[str, str] = {}
@@ -50,7 +54,8 @@ class Manifest(AnyonesCorpus):
         for place, row in self._rows(table, problems, required, tuple(own)):
             if n == 0 and not {own[column] for column in row} & {"label", "votes"}:
                 raise CorpusError(
-                    f"{self.title}: {table} lacks the column label or votes; it needs one of them",
+                    f"{self.title}: {table} lacks the column label or votes; it needs one of them. "
+                    "Name its own in the option columns, such as {label: mood}",
                     code="missing_columns",
                 )
             n += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,25 @@ def recipe_paths() -> dict[str, Path]:
     """Return the recipes that come with ullim, by name."""
     folder = Path(str(files("ullim.recipes")))
     return dict(sorted((path.stem, path) for path in folder.glob("*.yaml")))
+
+
+def recipe_path(source: str | Path) -> Path:
+    """Return the file of a recipe: one that comes with ullim, by name, or one's own, by path.
+
+    Raises:
+        RecipeError: There is none; the message names those whose names are near.
+    """
+    known = recipe_paths()
+    path = known.get(str(source), Path(source))
+    if not path.is_file():
+        near = get_close_matches(str(source), known, n=3)
+        meant = f"did you mean {' or '.join(near)}? " if near else ""
+        raise RecipeError(
+            f"no recipe {str(source)!r}: {meant}`ullim recipes list` shows those there are; a YAML "
+            "file of one's own is given by its path",
+            code="not_found",
+        )
+    return path
 
 
 def recipe_fields(tag: str | None = None) -> dict[str, dict[str, Any]]:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ullim.errors import RecipeError
 
 
-def problems(error: ValidationError, data: Mapping[str, Any]) -> list[str]:
-    """Return a line per mistake: its path as it stands in the file, and what is wrong."""
+def problems(error: ValidationError, data: Mapping[str, Any], kind: type[BaseModel]) -> list[str]:
+    """Return a line per mistake: its path as it stands in the file, and what is wrong.
+
+    Args:
+        error: What pydantic found.
+        data: The file.
+        kind: What it was held against; a field that it has not is told those it has.
+    """
     found = error.errors()
     places = [problem["loc"] for problem in found]
     lines = []
@@ -22,8 +29,41 @@ def problems(error: ValidationError, data: Mapping[str, Any]) -> list[str]:
         if problem["type"] == "too_short" and below:
             continue
         message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = _no_such_field(str(place[-1]), _fields_at(kind, place[:-1]))
         lines.append(f"  {'.'.join(path) or '(top)'}: {message}")
     return lines
+
+
+def _no_such_field(name: str, fields: Sequence[str]) -> str:
+    near = get_close_matches(name, fields, n=1)
+    meant = f" Did you mean {near[0]}?" if near else ""
+    return f"no such field; there are: {', '.join(fields)}.{meant}"
+
+
+def _fields_at(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Return the names a mapping there may hold, following alternatives by their names."""
+    kinds = [kind]
+    for part in location:
+        below = [
+            found
+            for one in kinds
+            if part in one.model_fields
+            for found in _models_in(one.model_fields[str(part)].annotation)
+        ]
+        named = [
+            one
+            for one in kinds
+            if "name" in one.model_fields and part == one.model_fields["name"].default
+        ]
+        kinds = below or named or kinds
+    return sorted({name for one in kinds for name in one.model_fields})
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for inner in get_args(annotation) for found in _models_in(inner)]
 
 
 def _path_in(location: tuple[int | str, ...], data: Any) -> tuple[str, ...]:

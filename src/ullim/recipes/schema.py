@@ -15,7 +15,7 @@ from ullim.errors import RecipeError
 from ullim.evaluation.protocols import Protocol
 from ullim.models import Network
 from ullim.models.fusion import Fusion
-from ullim.recipes import recipe_paths, task_fields, task_paths
+from ullim.recipes import recipe_path, task_fields, task_paths
 from ullim.recipes.places import problems, put
 from ullim.recipes.task import Part, Task
 from ullim.training.options import Training
@@ -223,13 +223,7 @@ def load_recipe(
         RecipeError: There is no such recipe, or it is wrong; all that is wrong is told at once,
             each with its path in the file.
     """
-    known = recipe_paths()
-    path = known.get(str(source), Path(source))
-    if not path.is_file():
-        raise RecipeError(
-            f"no recipe {str(source)!r}: give a YAML file or one of {', '.join(known)}",
-            code="not_found",
-        )
+    path = recipe_path(source)
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -269,7 +263,8 @@ def load_recipe(
             raise RecipeError(
                 f"--set {key}: {value!r} is not a YAML value", code="bad_override"
             ) from error
-    return parse_recipe(data, str(path))
+    changed = f" with --set {' '.join(overrides)}" if overrides else ""
+    return parse_recipe(data, f"{path}{changed}")
 
 
 def parse_recipe(data: Mapping[str, Any], where: str) -> Recipe:
@@ -282,7 +277,7 @@ def parse_recipe(data: Mapping[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        found = problems(error, data)
+        found = problems(error, data, Recipe)
         raise RecipeError(
             f"{where} has {len(found)} mistake(s):\n" + "\n".join(found), code="invalid"
         ) from error
