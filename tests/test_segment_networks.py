@@ -15,8 +15,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
 from torch import nn  # noqa: E402
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence  # noqa: E402
 
 from ullim.errors import TrainingError  # noqa: E402
+from ullim.models._recurrence import states_over  # noqa: E402
 from ullim.models.endtoend import EndToEnd  # noqa: E402
 from ullim.models.park2018 import Park2018, _Same  # noqa: E402
 from ullim.models.simple_rnn import SimpleRnn  # noqa: E402
@@ -307,3 +309,38 @@ def test_the_ends_of_a_kernel_that_meet_only_zeros_are_not_missed(
     padded = nn.functional.pad(x, margins)
     expected = nn.functional.conv2d(padded, layer.weight, layer.bias, stride)
     assert torch.allclose(layer(x), expected, atol=1e-5)
+
+
+class TestStatesOver:
+    """A clip in a padded batch is read as a packed sequence would read it."""
+
+    @pytest.mark.parametrize("layers", [1, 2])
+    @pytest.mark.parametrize("kind", ["rnn", "lstm", "bilstm"])
+    def test_states_and_gradients_are_those_of_packed_sequences(self, kind, layers):
+        torch.manual_seed(0)
+        both = kind == "bilstm"
+        make = torch.nn.RNN if kind == "rnn" else torch.nn.LSTM
+        rnn = make(5, 7, layers, batch_first=True, bidirectional=both)
+        x, lengths = torch.randn(4, 30, 5), torch.tensor([12, 30, 1, 29])
+        found = states_over(rnn, x, lengths)
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        states, hidden = rnn(packed)
+        hidden = hidden[0] if isinstance(hidden, tuple) else hidden
+        states, _ = pad_packed_sequence(states, batch_first=True, total_length=30)
+        wanted = states, torch.cat(tuple(hidden[-2 if both else -1 :]), dim=1)
+        gradients = [
+            torch.autograd.grad(s.square().sum() + last.square().sum(), rnn.parameters())
+            for s, last in (found, wanted)
+        ]
+        torch.testing.assert_close(found, wanted)
+        torch.testing.assert_close(*gradients)
+
+    def test_between_layers_values_are_dropped_only_while_training(self):
+        torch.manual_seed(0)
+        rnn = torch.nn.LSTM(5, 7, 2, batch_first=True, bidirectional=True, dropout=0.5)
+        x, lengths = torch.randn(3, 9, 5), torch.tensor([9, 4, 2])
+        trained = [states_over(rnn, x, lengths)[1] for _ in range(2)]
+        assert not torch.equal(*trained)
+        rnn.eval()
+        answered = [states_over(rnn, x, lengths)[1] for _ in range(2)]
+        torch.testing.assert_close(*answered)

@@ -9,10 +9,10 @@ import torch
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ullim.errors import TrainingError
 from ullim.models import Network
+from ullim.models._recurrence import states_over
 
 # Samples the learned filters move by, and how many of their values make a frame.
 _STEP = 20
@@ -113,7 +113,7 @@ class _Module(nn.Module):
         x = x.transpose(1, 2).flatten(2) if not self.over_bands else x.mean(dim=3).transpose(1, 2)
         last = None
         if self.rnn is not None:
-            x, last = _recurrent(self.rnn, x, lengths)
+            x, last = states_over(self.rnn, x, lengths)
         if self.attention is not None:
             pooled = self.attention(x, _mask(x, lengths))
         elif last is not None:
@@ -171,17 +171,6 @@ class _Attention(nn.Module):
         if mask is not None:
             energy = energy.masked_fill(~mask[:, :, None], -torch.inf)
         return (functional.softmax(energy, dim=1) * x).sum(dim=1)
-
-
-def _recurrent(rnn: nn.LSTM, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return the states over time, and the last one of both directions."""
-    if lengths is None:
-        states, (hidden, _) = rnn(x)
-    else:
-        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        states, (hidden, _) = rnn(packed)
-        states, _ = pad_packed_sequence(states, batch_first=True, total_length=x.shape[1])
-    return states, torch.cat((hidden[0], hidden[1]), dim=1)
 
 
 def _mask(x: Tensor, lengths: Tensor | None) -> Tensor | None:

@@ -10,9 +10,9 @@ import torch
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import pack_padded_sequence
 
 from ullim.models import Network
+from ullim.models._recurrence import states_over
 
 
 class MfccNetwork(Network):
@@ -139,7 +139,8 @@ class _Module(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
         if self.max_frames is None:
-            return torch.as_tensor(self.head(self._last_state(features, lengths)))
+            assert self.recurrent is not None
+            return torch.as_tensor(self.head(states_over(self.recurrent, features, lengths)[1]))
         x = self._map(features, lengths, self.max_frames)
         if not isinstance(self.front, nn.Identity):
             # (batch, channels, frames, bands)
@@ -147,7 +148,7 @@ class _Module(nn.Module):
             # A CPU convolves a fifth sooner with the channels next to each other in memory.
             x = x.contiguous(memory_format=torch.channels_last)
             x = self.front(x).transpose(1, 2).flatten(2)
-        x = x.flatten(1) if self.recurrent is None else self._last_state(x, None)
+        x = x.flatten(1) if self.recurrent is None else states_over(self.recurrent, x, None)[1]
         return torch.as_tensor(self.head(x))
 
     @staticmethod
@@ -158,17 +159,6 @@ class _Module(nn.Module):
             features = features.masked_fill(~inside[:, :, None], 0.0)
         rest = features.new_zeros(features.shape[0], frames, features.shape[2])
         return torch.cat((features, rest), dim=1)[:, :frames]
-
-    def _last_state(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        """Return the state after a clip's last frame, and before its first backwards."""
-        assert self.recurrent is not None
-        if lengths is None:
-            _, (state, _) = self.recurrent(x)
-        else:
-            packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
-            _, (state, _) = self.recurrent(packed)
-        directions = 2 if self.recurrent.bidirectional else 1
-        return torch.cat(tuple(state[-directions:]), dim=1)
 
 
 class _Layer(nn.Module):

@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
 
 from ullim.models import Network
+from ullim.models._recurrence import states_over
 
 
 class SimpleRnn(Network):
@@ -40,12 +40,5 @@ class _Module(nn.Module):
         self.head = nn.Linear(config.units, n_classes)
 
     def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
-        given = (
-            features
-            if lengths is None
-            else pack_padded_sequence(
-                features, lengths.cpu(), batch_first=True, enforce_sorted=False
-            )
-        )
-        _, hidden = self.rnn(given)
-        return torch.as_tensor(self.head(hidden[-1]))
+        _, last = states_over(self.rnn, features, lengths)
+        return torch.as_tensor(self.head(last))
