@@ -174,8 +174,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
     "unknown key inside": (changed(training__epoch=5), "training.epoch", r"mean epochs\?"),
     "unknown key of a model": (changed(model__drop=0.5), "model.drop", "dropout"),
     "unknown key of a corpus": (
-        changed(task__corpora__0__optons={}),
-        "task.corpora.0.optons",
+        changed(task__corpora__0__option={}),
+        "task.corpora.0.option",
         r"mean options\?",
     ),
     "wrong type": (changed(training__epochs="many"), "training.epochs", "integer"),
