@@ -115,7 +115,18 @@ class Board:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Side:
-    """What one run answered on one corpus."""
+    """What one run answered on one corpus.
+
+    Attributes:
+        name: What the board calls the run.
+        run: The run.
+        labels: What could be answered, in canonical order.
+        items: Label and speaker of each utterance, by id.
+        asked: Share of the seeds that test an utterance, by id: below 1 where splits are random.
+        each: Confusion matrices of speakers, as if over one seed.
+        by_seed: One confusion matrix for each seed.
+        right: Whether the first answer to each utterance is right, by sorted id.
+    """
 
     name: str
     run: Run
